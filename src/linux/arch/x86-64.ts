@@ -1,0 +1,104 @@
+// What is particular to x86-64: registers, and the machine code that runs in a stopped task.
+
+/** Indexes into `struct user_regs_struct` (sys/user.h): 27 words of 64 bits. */
+export const REG = {
+  r15: 0, r14: 1, r13: 2, r12: 3, bp: 4, bx: 5, r11: 6, r10: 7, r9: 8, r8: 9, ax: 10, cx: 11, dx: 12, si: 13, di: 14,
+  orig_ax: 15, ip: 16, cs: 17, flags: 18, sp: 19, ss: 20, fs_base: 21, gs_base: 22, ds: 23, es: 24, fs: 25, gs: 26,
+} as const
+
+export const REG_COUNT = 27
+
+/** The general registers of a thread, as PTRACE_GETREGSET NT_PRSTATUS gives them. */
+export type Registers = BigUint64Array
+
+/** A `syscall` instruction's length: the distance by which a call that must be made again is wound back. */
+export const SYSCALL_LENGTH = 2n
+
+/** Lowest and highest addresses that a task may map (mmap_min_addr's default, TASK_SIZE of four-level paging). */
+export const MAP_LOWEST = 0x10000
+export const TASK_SIZE = 0x7fff_ffff_f000
+
+const bytes = (hex: string): Uint8Array => Uint8Array.from(hex.match(/../g)!, pair => parseInt(pair, 16))
+
+/**
+ * The loop that runs a table of calls. rbx: the first entry. r12: the tail block. It uses no stack.
+ *
+ * An entry is nine words: `nr | flags << 32`, six arguments, `dst`, `ret`. The result goes to `ret` and, where `dst` is
+ * set, also to the address `dst`. Flags: 1 the last entry, 2 may fail, 4 `dst` is 32 bits wide. The table ends at its
+ * last entry, or at the first result that is an error and may not be.
+ *
+ * It ends in `tgkill(self, a signal that the task ignores)`: that stops a traced task, and does nothing to one whose
+ * tracer is gone (test/kernel/ignored-signal-stop.test.ts). Behind it the undo table of the tail block is run, once,
+ * and then every register is loaded from the tail block: so a task that lost its tracer goes on as if nothing had been.
+ *
+ *   loop:  load rdi rsi rdx r10 r8 r9 eax from the entry; syscall; store ret
+ *          error and not flag 2: stop. dst: store, 64 or 32 bits. flag 1: stop. next entry
+ *   stop:  tgkill([r12], [r12+4], [r12+8])
+ *   after: rbx = undo ([r12+16]); if any: clear it, loop
+ *          rsp = r12+24; popfq; rax rbx rcx rdx rsi rdi r8 r9 r10 r11 rsp from [r12+32…]; jump to r12+120
+ */
+export const TABLE_LOOP = bytes(
+  '488b7b08488b7310488b53184c8b53204c8b43284c8b4b308b030f05' +
+    '48894340483d01f0ffff7208f64304027424eb16' +
+    '488b4b384885c9740df64304047505488901eb028901' +
+    'f643040175064883c348ebae' +
+    'b8ea000000418b3c24418b742404418b5424080f05' +
+    '498b5c24104885db740b49c744241000000000eb84' +
+    '498d6424189d498b442420498b5c2428498b4c2430498b542438498b742440498b7c2448' +
+    '4d8b4424504d8b4c24584d8b5424604d8b5c2468498b642470' +
+    '4d8d64247841ffe4',
+)
+
+/** Where the loop stands when its `tgkill` stopped the task: just behind that call. */
+export const TABLE_LOOP_STOPPED = 0x67
+
+export const ENTRY_SIZE = 72
+export const ENTRY_RET = 64
+export const ENTRY_LAST = 1
+export const ENTRY_MAY_FAIL = 2
+export const ENTRY_DST_32 = 4
+
+/** The tail block: pid, tid, signal, undo table, flags, ten registers, rsp, then the code that loads r12 and jumps. */
+export const TAIL_SIZE = 160
+export const TAIL_UNDO = 16
+
+/** Fills a tail block at `offset` of `view` with the registers that the task is to go on with. */
+export function writeTail(view: DataView, offset: number, regs: Registers, pid: number, tid: number, signal: number): void {
+  view.setUint32(offset, pid, true)
+  view.setUint32(offset + 4, tid, true)
+  view.setUint32(offset + 8, signal, true)
+  view.setBigUint64(offset + TAIL_UNDO, 0n, true)
+  const order = ['flags', 'ax', 'bx', 'cx', 'dx', 'si', 'di', 'r8', 'r9', 'r10', 'r11', 'sp'] as const
+  order.forEach((name, index) => view.setBigUint64(offset + 24 + 8 * index, regs[REG[name]]!, true))
+  view.setUint16(offset + 120, 0xbc49, true) // movabs r12, imm64
+  view.setBigUint64(offset + 122, regs[REG.r12]!, true)
+  view.setUint16(offset + 130, 0x25ff, true) // jmp [rip+0]
+  view.setUint32(offset + 132, 0, true)
+  view.setBigUint64(offset + 136, regs[REG.ip]!, true)
+}
+
+export const BOOT_SIZE = 2 + 9 * 10 + 6 + 8
+
+/**
+ * One `syscall`, and behind it code that loads every register which that changed or needed, and jumps back: a task that
+ * loses its tracer around the call goes on as `regs` say. It touches neither the stack nor the FPU.
+ */
+export function bootCode(regs: Registers): Uint8Array {
+  const code = new Uint8Array(BOOT_SIZE)
+  const view = new DataView(code.buffer)
+  view.setUint16(0, 0x050f, true) // syscall
+  const loads = [
+    [0xb848, 'ax'], [0xb948, 'cx'], [0xba48, 'dx'], [0xbe48, 'si'], [0xbf48, 'di'], [0xb849, 'r8'], [0xb949, 'r9'],
+    [0xba49, 'r10'], [0xbb49, 'r11'],
+  ] as const
+  let at = 2
+  for (const [movabs, name] of loads) {
+    view.setUint16(at, movabs, true)
+    view.setBigUint64(at + 2, regs[REG[name]]!, true)
+    at += 10
+  }
+  view.setUint16(at, 0x25ff, true) // jmp [rip+0]
+  view.setUint32(at + 2, 0, true)
+  view.setBigUint64(at + 6, regs[REG.ip]!, true)
+  return code
+}

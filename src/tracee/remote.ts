@@ -1,0 +1,366 @@
+// Calls made inside a stopped task: a scratch mapping in its memory, and tables of calls that run there in one stop.
+//
+// Whatever we do here must be safe to lose us in the middle: a tracer that is killed leaves its tracees running from
+// wherever their registers point. So each piece of code that a task is pointed at ends, untraced, in loading the task's
+// own registers and signal mask again (linux/arch/x86-64.ts; test/conformance/killed.test.ts).
+import { BardoError } from '../base/errors.ts'
+import { log } from '../base/log.ts'
+import {
+  MAP_ANONYMOUS, MAP_PRIVATE, PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
+  PTRACE_EVENT_STOP, SIGCHLD, SIGCONT, SIGTRAP, SIGURG, SIGWINCH, SIG_SETMASK,
+} from '../linux/constants.ts'
+import {
+  BOOT_SIZE, ENTRY_LAST, ENTRY_MAY_FAIL, ENTRY_RET, ENTRY_SIZE, REG, TABLE_LOOP, TABLE_LOOP_STOPPED, TAIL_SIZE,
+  TAIL_UNDO, bootCode, writeTail,
+} from '../linux/arch/x86-64.ts'
+import { Arena, type Word } from '../linux/ffi.ts'
+import { NR, type CallName } from '../linux/nr.ts'
+import { copyFrom, copyTo, pokeMemory, readMemory } from './memory.ts'
+import { interrupt, resume, setRegisters, setSigmask, step, waitFor } from './ptrace.ts'
+import type { Thread } from './stopped.ts'
+
+/** The name of our mappings in /proc/PID/maps, `[anon:bardo]`: a later run finds those that a killed one left. */
+export const SCRATCH_NAME = 'bardo'
+
+const CODE_SIZE = 256
+const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn
+const NO_CALL = BigInt.asUintN(64, -1n)
+const ignoredByDefault = [SIGURG, SIGWINCH, SIGCHLD, SIGCONT]
+
+/** What the core knows of a process and the kernel does not tell us here. */
+export type RemoteFacts = {
+  /** The process's and threads' ids as the process itself sees them (NSpid), by our tid. */
+  readonly ownPid: number
+  readonly ownTid: (tid: number) => number
+  /** SigIgn and SigCgt of /proc/PID/status. */
+  readonly ignored: bigint
+  readonly caught: bigint
+  /** Where BOOT_SIZE bytes of an executable mapping are never run: see `findBootPlace`. */
+  readonly boot: number
+}
+
+const has = (mask: bigint, signal: number): boolean => (mask & (1n << BigInt(signal - 1))) !== 0n
+
+/**
+ * A signal that stops the task while we trace it, and does nothing to it when we are gone: one that it ignores.
+ * (A traced task's ignored signals are reported to the tracer: kernel/signal.c, sig_ignored.)
+ */
+function harmlessSignal(ignored: bigint, caught: bigint): number {
+  const byDefault = ignoredByDefault.find(signal => !has(caught, signal))
+  if (byDefault !== undefined) return byDefault
+  for (let signal = 1; signal <= 64; signal++) if (has(ignored, signal)) return signal
+  throw new BardoError('unsupported', 'the process handles every signal that could be used to stop it harmlessly', {
+    hint: 'let it use the default action for SIGURG or SIGWINCH',
+  })
+}
+
+const ARENA_SIZE = 1 << 20
+const mirrors = new Arena(ARENA_SIZE)
+
+/** One call of a table. `dst` is an address in the task to which the result is stored too. */
+export type Call = { readonly nr: number; readonly args: readonly Word[]; readonly dst?: number; readonly mayFail?: boolean }
+
+/** A stopped process in which calls can be made. */
+export class Remote {
+  readonly pid: number
+  readonly #facts: RemoteFacts
+  readonly #signal: number
+  readonly #leader: Thread
+  #scratch = 0
+  #size = 0
+
+  constructor(pid: number, leader: Thread, facts: RemoteFacts) {
+    this.pid = pid
+    this.#leader = leader
+    this.#facts = facts
+    this.#signal = harmlessSignal(facts.ignored, facts.caught)
+  }
+
+  /** Maps the scratch memory: `size` bytes for tables and their data. */
+  open(size: number): void {
+    this.#size = Math.ceil((size + CODE_SIZE) / PAGE_SIZE) * PAGE_SIZE
+    const answer = this.#bootCall(NR.mmap, [
+      0, this.#size, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
+    ])
+    if (answer < 0)
+      throw new BardoError('refused', 'cannot map scratch memory in the process', {
+        errno: -answer,
+        where: `pid ${this.pid}`,
+        why: 'mmap of a page that can be written and run was refused',
+        hint: answer === -12 ? 'the process is at its limit of memory or mappings: raise RLIMIT_AS or vm.max_map_count'
+          : 'a security policy (MemoryDenyWriteExecute, SELinux execmem) forbids it',
+      })
+    this.#scratch = answer
+    mirrors.bytes.set(TABLE_LOOP, 0)
+    copyTo(this.pid, this.#scratch, TABLE_LOOP.length, mirrors.address)
+  }
+
+  /** Where tables and data may be put: [start, end) of the task's memory. */
+  get start(): number {
+    return this.#scratch + CODE_SIZE
+  }
+
+  get end(): number {
+    return this.#scratch + this.#size
+  }
+
+  /**
+   * Makes one call with nothing but BOOT_SIZE bytes of place in an executable mapping, the bytes there being put back.
+   * The leader's registers are the program's own before and after.
+   */
+  #bootCall(nr: number, args: readonly Word[]): number {
+    const thread = this.#leader
+    const place = this.#facts.boot
+    const before = readMemory(this.pid, place, BOOT_SIZE)
+    try {
+      for (;;) {
+        thread.giveBack()
+        pokeMemory(this.pid, place, bootCode(thread.resumable('again')))
+        const regs = thread.registers.slice()
+        const order = [REG.di, REG.si, REG.dx, REG.r10, REG.r8, REG.r9]
+        args.forEach((value, index) => (regs[order[index]!] = BigInt.asUintN(64, BigInt(value))))
+        regs[REG.ax] = BigInt(nr)
+        regs[REG.orig_ax] = NO_CALL
+        regs[REG.ip] = BigInt(place)
+        thread.borrowed = true
+        setRegisters(thread.tid, regs)
+        step(thread.tid)
+        const result = this.#stepped(thread, place)
+        if (result === undefined) continue
+        thread.giveBack()
+        return result
+      }
+    } finally {
+      pokeMemory(this.pid, place, before)
+    }
+  }
+
+  /** The call's answer; undefined when a signal came first: it was delivered, and the thread stopped anew. */
+  #stepped(thread: Thread, place: number): number | undefined {
+    for (;;) {
+      const stop = waitFor(thread.tid)
+      if (stop.kind !== 'stopped') throw new BardoError('lost', `process ${this.pid} died while it was stopped`)
+      const regs = thread.currentRegisters()
+      if (stop.signal === SIGTRAP && stop.event === 0 && regs[REG.ip] === BigInt(place) + 2n)
+        return Number(BigInt.asIntN(64, regs[REG.ax]!))
+      if (stop.event === PTRACE_EVENT_STOP) {
+        step(thread.tid)
+        continue
+      }
+      // A signal of the program's own: it gets it as it would have without us, and is stopped again behind it.
+      thread.giveBack()
+      interrupt(thread.tid)
+      resume(thread.tid, stop.event === 0 ? stop.signal : 0)
+      for (;;) {
+        const again = waitFor(thread.tid)
+        if (again.kind !== 'stopped') throw new BardoError('lost', `process ${this.pid} died while it was stopped`)
+        if (again.event === PTRACE_EVENT_STOP) break
+        resume(thread.tid, again.event === 0 ? again.signal : 0)
+      }
+      thread.refresh()
+      return undefined
+    }
+  }
+
+  /** A table to be filled and run by `thread`, in [start, end) of the scratch memory. */
+  table(thread: Thread, start = this.start, end = this.end): Table {
+    return new Table(this, thread, start, end)
+  }
+
+  /** The signal whose delivery stops a table at its end. */
+  get signal(): number {
+    return this.#signal
+  }
+
+  /** @internal what a table needs to point a thread at itself */
+  get entry(): number {
+    return this.#scratch
+  }
+
+  /** @internal */
+  writeTail(view: DataView, offset: number, thread: Thread): void {
+    writeTail(view, offset, thread.resumable('again'), this.#facts.ownPid, this.#facts.ownTid(thread.tid), this.#signal)
+  }
+
+  /** @internal Waits until the table of `thread` has stopped it. */
+  finished(thread: Thread): void {
+    for (;;) {
+      const stop = waitFor(thread.tid)
+      if (stop.kind !== 'stopped')
+        throw new BardoError('lost', `process ${this.pid} died while it was stopped`, { where: `thread ${thread.tid}` })
+      const regs = thread.currentRegisters()
+      const ip = Number(regs[REG.ip]! - BigInt(this.#scratch))
+      if (stop.event === 0 && stop.signal === this.#signal && ip === TABLE_LOOP_STOPPED) return
+      if (stop.event === 0 && stop.signal === 11)
+        throw new BardoError('bug', `a table of calls faulted at +0x${ip.toString(16)}`, { where: `pid ${this.pid}` })
+      // Signals that the task ignores, and stops for job control, which our own stop outweighs.
+      log.debug(() => `task ${thread.tid} stopped with signal ${stop.signal}, event ${stop.event} in a table`)
+      resume(thread.tid)
+    }
+  }
+
+  /** Takes the scratch memory away again. All tables must have finished. */
+  close(): void {
+    if (this.#scratch === 0) return
+    this.#leader.giveBack()
+    const answer = this.#bootCall(NR.munmap, [this.#scratch, this.#size])
+    this.#scratch = 0
+    if (answer < 0) log.warn('tracee/remote', `scratch memory stayed mapped in ${this.pid}: errno ${-answer}`)
+  }
+}
+
+/**
+ * A table of calls and the memory they use, laid out in a mirror of ours, written, run and read back in one go each.
+ * The tail block comes first, then the entries; data is taken from the end downwards.
+ */
+export class Table {
+  readonly #remote: Remote
+  readonly #thread: Thread
+  readonly #start: number
+  readonly #end: number
+  readonly #mirror: Uint8Array
+  readonly #view: DataView
+  readonly #mirrorAt: number
+  readonly #mark: number
+  #count = 0
+  #top: number
+  #failing: CallName[] = []
+
+  constructor(remote: Remote, thread: Thread, start: number, end: number) {
+    this.#remote = remote
+    this.#thread = thread
+    this.#start = start
+    this.#end = end
+    this.#top = end
+    this.#mark = mirrors.mark()
+    this.#mirrorAt = mirrors.take(end - start)
+    this.#mirror = mirrors.at(this.#mirrorAt, end - start)
+    this.#view = new DataView(this.#mirror.buffer, this.#mirror.byteOffset, this.#mirror.length)
+    // The undo: whoever loses us gets the signal mask back before its registers.
+    const mask = this.words([thread.sigmask])
+    remote.writeTail(this.#view, 0, thread)
+    this.#writeEntry(TAIL_SIZE, NR.rt_sigprocmask, ENTRY_LAST | ENTRY_MAY_FAIL, [SIG_SETMASK, mask, 0, 8], 0)
+    this.#view.setBigUint64(TAIL_UNDO, BigInt(start + TAIL_SIZE), true)
+  }
+
+  get #firstEntry(): number {
+    return TAIL_SIZE + ENTRY_SIZE
+  }
+
+  /** Takes `size` zeroed bytes of the task's memory, aligned to 8; their address there. */
+  take(size: number): number {
+    this.#top = Math.floor((this.#top - size) / 8) * 8
+    if (this.#top - this.#start < this.#firstEntry + this.#count * ENTRY_SIZE)
+      throw new BardoError('bug', `a table of calls needs more than ${this.#end - this.#start} bytes`)
+    return this.#top
+  }
+
+  /** Puts `data` into the task's memory; its address there. */
+  put(data: Uint8Array): number {
+    const at = this.take(data.length)
+    this.#mirror.set(data, at - this.#start)
+    return at
+  }
+
+  words(values: readonly bigint[]): number {
+    const at = this.take(values.length * 8)
+    values.forEach((value, index) => this.#view.setBigUint64(at - this.#start + 8 * index, BigInt.asUintN(64, value), true))
+    return at
+  }
+
+  #writeEntry(at: number, nr: number, flags: number, args: readonly Word[], dst: number): void {
+    this.#view.setUint32(at, nr, true)
+    this.#view.setUint32(at + 4, flags, true)
+    for (let index = 0; index < 6; index++)
+      this.#view.setBigUint64(at + 8 + 8 * index, BigInt.asUintN(64, BigInt(args[index] ?? 0)), true)
+    this.#view.setBigUint64(at + 56, BigInt(dst), true)
+  }
+
+  /** Adds a call; its index. With `mayFail` the table goes on behind an error. */
+  call(name: CallName, args: readonly Word[], options: { mayFail?: boolean; dst?: number } = {}): number {
+    const at = this.#firstEntry + this.#count * ENTRY_SIZE
+    if (this.#start + at + ENTRY_SIZE > this.#top)
+      throw new BardoError('bug', `a table of calls needs more than ${this.#end - this.#start} bytes`)
+    this.#writeEntry(at, NR[name], options.mayFail === true ? ENTRY_MAY_FAIL : 0, args, options.dst ?? 0)
+    this.#failing.push(name)
+    return this.#count++
+  }
+
+  get isEmpty(): boolean {
+    return this.#count === 0
+  }
+
+  /** Points the thread at the table and lets it run; `finish` waits for it. */
+  start(): void {
+    const last = this.#firstEntry + (this.#count - 1) * ENTRY_SIZE + 4
+    this.#view.setUint32(last, this.#view.getUint32(last, true) | ENTRY_LAST, true)
+    const { tid } = this.#thread
+    const low = this.#firstEntry + this.#count * ENTRY_SIZE
+    copyTo(this.#remote.pid, this.#start, low, this.#mirrorAt)
+    const high = this.#top - this.#start
+    if (high < this.#mirror.length)
+      copyTo(this.#remote.pid, this.#top, this.#mirror.length - high, this.#mirrorAt + high)
+    const regs = this.#thread.registers.slice()
+    regs[REG.ip] = BigInt(this.#remote.entry)
+    regs[REG.bx] = BigInt(this.#start + this.#firstEntry)
+    regs[REG.r12] = BigInt(this.#start)
+    regs[REG.orig_ax] = NO_CALL
+    this.#thread.borrowed = true
+    setRegisters(tid, regs)
+    // The mask only now: a task that is lost from here on sets it again itself.
+    setSigmask(tid, ALL_SIGNALS & ~(1n << BigInt(this.#remote.signal - 1)))
+    resume(tid)
+  }
+
+  /** Waits for the end, and reads results and data back. Throws `refused` for a call that failed and may not. */
+  finish(): void {
+    this.#remote.finished(this.#thread)
+    copyFrom(this.#remote.pid, this.#start, this.#mirror.length, this.#mirrorAt)
+    for (let index = 0; index < this.#count; index++) {
+      const at = this.#firstEntry + index * ENTRY_SIZE
+      const result = this.result(index)
+      if (result < 0 && result >= -4095 && (this.#view.getUint32(at + 4, true) & ENTRY_MAY_FAIL) === 0) {
+        const args = [0, 1, 2, 3, 4, 5].map(arg => `0x${this.#view.getBigUint64(at + 8 + 8 * arg, true).toString(16)}`)
+        throw new BardoError('refused', `${this.#failing[index]}(${args.join(', ')}) failed in the process`, {
+          errno: -result,
+          where: `pid ${this.#remote.pid}`,
+        })
+      }
+    }
+  }
+
+  run(): this {
+    this.start()
+    this.finish()
+    return this
+  }
+
+  /** Call `index`'s result, or `-errno`; exact within ±2^53. */
+  result(index: number): number {
+    return Number(this.#view.getBigInt64(this.#firstEntry + index * ENTRY_SIZE + ENTRY_RET, true))
+  }
+
+  /** The task's memory at `address` (from `take`, `put`, `words`) as it was when the table had run: a view. */
+  bytes(address: number, length: number): Uint8Array {
+    return this.#mirror.subarray(address - this.#start, address - this.#start + length)
+  }
+
+  word64(address: number): bigint {
+    return this.#view.getBigUint64(address - this.#start, true)
+  }
+
+  word32(address: number): number {
+    return this.#view.getUint32(address - this.#start, true)
+  }
+
+  /** Gives the mirror's memory back; the results are gone with it. Tables end in the reverse order of their making. */
+  [Symbol.dispose](): void {
+    mirrors.release(this.#mark)
+  }
+}
+
+/** Names the scratch memory, so that a later run knows it. Kernels without CONFIG_ANON_VMA_NAME refuse: then it has none. */
+export function nameScratch(table: Table, remote: Remote): void {
+  const name = table.put(new TextEncoder().encode(`${SCRATCH_NAME}\0`))
+  table.call('prctl', [PR_SET_VMA, PR_SET_VMA_ANON_NAME, remote.entry, remote.end - remote.entry, name], { mayFail: true })
+}
