@@ -219,9 +219,12 @@ export const OPTIONS: readonly Option[] = [
     hint: NO_SERVER, doc: 'the connected socket of a page server' },
   { long: 'daemon', ...flag, negatable: true, group: 'memory', commands: ['page-server', 'service', 'lazy-pages'], hint: NO_SERVER,
     doc: 'go on in the background' },
-  ...(['cacert', 'cacrl', 'cert', 'key'] as const).map((part): Option => (
+  ...([
+    ['cacert', 'the certificate of the authority to trust'], ['cacrl', "the authority's list of revoked certificates"],
+    ['cert', 'our TLS certificate'], ['key', 'our TLS key'],
+  ] as const).map(([part, doc]): Option => (
     { long: `tls-${part}`, ...text, arg: 'FILE', group: 'memory', commands: ['dump', 'pre-dump', 'page-server', 'lazy-pages'],
-      hint: NO_SERVER, doc: `the file of the TLS ${part}` })),
+      hint: NO_SERVER, doc })),
   { long: 'tls', ...flag, negatable: true, group: 'memory', commands: ['dump', 'pre-dump', 'page-server', 'lazy-pages'],
     hint: NO_SERVER, doc: 'speak TLS to the page server' },
   { long: 'tls-no-cn-verify', ...flag, group: 'memory', commands: ['dump', 'pre-dump', 'page-server', 'lazy-pages'],

@@ -13,8 +13,9 @@ export type CommandLine = {
   /** The words after the command, where it takes any. */
   readonly operands: readonly string[]
   readonly values: Values
-  /** What the user should hear, though it stops nothing. */
+  /** What the user should hear, though it stops nothing: warnings, and notes for the log. */
   readonly warnings: readonly string[]
+  readonly notes: readonly string[]
   readonly verbosity: number
 }
 
@@ -101,18 +102,19 @@ function checkArgument({ spec, written, value, negated }: Found<Option>): void {
   }
 }
 
-/** What stands against carrying out `found` in `command`: a refusal, a warning or nothing. */
-function judge({ spec, written, value, negated }: Found<Option>, command: Command): BardoError | string | undefined {
+type Judgement = { readonly refusal?: BardoError, readonly warning?: string, readonly note?: string }
+
+/** What is to be said about `found` in `command`. */
+function judge({ spec, written, value, negated }: Found<Option>, command: Command): Judgement {
   const applies = spec.commands.includes(command)
   // Saying "no" to what is not done anyway is always carried out.
-  if (negated || (spec.only !== undefined && value !== undefined && spec.only.includes(value))) return undefined
-  if (!applies) return `${written} has no effect on ${command}`
+  if (negated || (spec.only !== undefined && value !== undefined && spec.only.includes(value))) return {}
+  if (!applies) return { warning: `${written} has no effect on ${command}` }
   if (spec.hint !== undefined) {
-    return new BardoError('unsupported', `option ${written}${value === undefined ? '' : ` ${value}`} is not supported yet`, {
-      hint: spec.hint,
-    })
+    const what = `option ${written}${value === undefined ? '' : ` ${value}`} is not supported yet`
+    return { refusal: new BardoError('unsupported', what, { hint: spec.hint }) }
   }
-  return spec.harmless === undefined ? undefined : `${written} changes nothing: ${spec.harmless}`
+  return spec.harmless === undefined ? {} : { note: `${written} changes nothing: ${spec.harmless}` }
 }
 
 function commandOf(operands: readonly string[]): Command {
@@ -145,6 +147,7 @@ export function commandLine(
   const rest = operands.slice(1)
   const report = new Report()
   const warnings: string[] = []
+  const notes: string[] = []
 
   let level = DEFAULT_LEVEL
   for (const { name, found } of sources) {
@@ -160,10 +163,11 @@ export function commandLine(
     }
   }
   for (const each of values.last()) {
-    const judgement = judge(each, command)
-    if (judgement instanceof BardoError) report.add(judgement)
+    const { refusal, warning, note } = judge(each, command)
+    if (refusal !== undefined) report.add(refusal)
+    if (note !== undefined) notes.push(note)
     // A file serves all commands: only what was typed for this one deserves a warning.
-    else if (judgement !== undefined && own.some(({ spec }) => spec === each.spec)) warnings.push(judgement)
+    if (warning !== undefined && own.some(({ spec }) => spec === each.spec)) warnings.push(warning)
   }
   if (rest.length > 0 && !['swrk', 'cpuinfo'].includes(command)) {
     report.add(new BardoError('usage', `excessive parameter${rest.length > 1 ? 's' : ''} for command ${command}: ${rest.join(' ')}`, {
@@ -171,19 +175,22 @@ export function commandLine(
     }))
   }
   report.throwIfAny('the command line cannot be carried out')
-  return { command, operands: rest, values, warnings, verbosity: Math.min(level, 4) }
+  return { command, operands: rest, values, warnings, notes, verbosity: Math.min(level, 4) }
 }
 
 export type Opened = Pick<DumpOptions, 'imagesDir' | 'imagesFd' | 'workDir' | 'workFd'>
+
+/** Stands for the places while options are only checked. */
+export const NOWHERE: Opened = { imagesDir: '', imagesFd: -1, workDir: '', workFd: -1 }
 
 /** Every resource once, by its canonical name. */
 function distinct(externals: readonly External[]): External[] {
   return [...new Map(externals.map(external => [externalKey(external), external])).values()]
 }
 
-function common(values: Values, opened: Opened) {
+function common(values: Values, { imagesDir, imagesFd, workDir, workFd }: Opened) {
   return {
-    ...opened,
+    imagesDir, imagesFd, workDir, workFd,
     shellJob: values.flag('shell-job'),
     displayStats: values.flag('display-stats'),
     pidfile: values.text('pidfile'),

@@ -9,7 +9,8 @@
 
 /** What a field holds on the wire. 64-bit words are bigints in state, `text` is lossless (base/bytes.ts). */
 export type Word =
-  | 'u32' | 'u64' | 'i32' | 'i64' | 's32' | 's64' | 'fixed64' | 'bool' | 'bytes' | 'text' | 'choice' | 'message'
+  | 'u32' | 'u64' | 'i32' | 'i64' | 's32' | 's64' | 'fixed64'
+  | 'bool' | 'bytes' | 'text' | 'choice' | 'message'
 
 export type Label = 'required' | 'optional' | 'repeated'
 
@@ -87,7 +88,9 @@ export interface Enumeration {
 }
 
 /** Named values of one field: `fd_types.REG` is 1. State holds the number, so that unknown values survive. */
-export function enumeration<const V extends Readonly<Record<string, number>>>(name: string, values: V): V & Enumeration {
+export function enumeration<const V extends Readonly<Record<string, number>>>(
+  name: string, values: V,
+): V & Enumeration {
   return { ...values, [enumerationName]: name }
 }
 

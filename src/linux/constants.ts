@@ -21,6 +21,7 @@ export const ENOSPC = 28
 export const ENOSYS = 38
 export const ELOOP = 40
 export const ENODATA = 61
+export const EOPNOTSUPP = 95
 export const ETIMEDOUT = 110
 
 // What a call that a signal cut short answers inside the kernel (include/linux/errno.h); seen under ptrace only.
@@ -40,17 +41,22 @@ export const O_NOCTTY = 0o400
 export const O_TRUNC = 0o1000
 export const O_APPEND = 0o2000
 export const O_NONBLOCK = 0o4000
+export const O_DSYNC = 0o10000
 export const O_ASYNC = 0o20000
 export const O_DIRECT = 0o40000
 export const O_LARGEFILE = 0o100000
 export const O_DIRECTORY = 0o200000
 export const O_NOFOLLOW = 0o400000
+export const O_NOATIME = 0o1000000
 export const O_CLOEXEC = 0o2000000
+export const O_SYNC = 0o4010000
 export const O_PATH = 0o10000000
 export const O_TMPFILE = 0o20200000
 export const AT_FDCWD = -100
 export const AT_SYMLINK_NOFOLLOW = 0x100
 export const AT_EMPTY_PATH = 0x1000
+export const AT_REMOVEDIR = 0x200
+export const AT_SYMLINK_FOLLOW = 0x400
 export const RESOLVE_IN_ROOT = 0x10
 
 export const F_DUPFD = 0
@@ -69,6 +75,9 @@ export const F_DUPFD_CLOEXEC = 1030
 export const F_SETPIPE_SZ = 1031
 export const F_GETPIPE_SZ = 1032
 export const FD_CLOEXEC = 1
+export const F_OWNER_TID = 0
+export const F_OWNER_PID = 1
+export const F_OWNER_PGRP = 2
 
 // stat
 export const S_IFMT = 0o170000
@@ -82,6 +91,13 @@ export const S_IFIFO = 0o010000
 
 export const SEEK_SET = 0
 export const SEEK_CUR = 1
+export const SEEK_DATA = 3
+export const SEEK_HOLE = 4
+
+export const SPLICE_F_NONBLOCK = 2
+
+// statfs (linux/magic.h)
+export const PROC_SUPER_MAGIC = 0x9fa0
 
 // mmap (asm-generic/mman-common.h)
 export const PROT_NONE = 0

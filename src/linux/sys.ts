@@ -1,5 +1,5 @@
 // System calls made by ourselves, by name: strings and bytes are laid out for the kernel, answers checked.
-import { bytesOf } from '../base/bytes.ts'
+import { bytesOf, textOf } from '../base/bytes.ts'
 import { BardoError } from '../base/errors.ts'
 import { EINTR } from './constants.ts'
 import { Arena, syscall, type Word } from './ffi.ts'
@@ -122,7 +122,6 @@ export function readLink(dirfd: number, path: string): Uint8Array | number {
 export function readDirectory(dirfd: number, path: string): string[] {
   using directory = new OpenFile(must('openat', dirfd, path, 0o2200000))
   const names: string[] = []
-  const decoder = new TextDecoder()
   for (;;) {
     const n = syscall(NR.getdents64, directory.fd, readBuffer.address, READ_SIZE)
     if (n < 0) throw refusal('getdents64', n, path)
@@ -131,7 +130,7 @@ export function readDirectory(dirfd: number, path: string): string[] {
       const length = readBuffer.view.getUint16(at + 16, true)
       let end = at + 19
       while (readBuffer.bytes[end] !== 0) end++
-      const name = decoder.decode(readBuffer.bytes.subarray(at + 19, end))
+      const name = textOf(readBuffer.bytes.subarray(at + 19, end))
       if (name !== '.' && name !== '..') names.push(name)
       at += length
     }

@@ -54,8 +54,9 @@ function harmlessSignal(ignored: bigint, caught: bigint): number {
   })
 }
 
-const ARENA_SIZE = 1 << 20
+const ARENA_SIZE = 2 << 20
 const mirrors = new Arena(ARENA_SIZE)
+const loop = mirrors.put(TABLE_LOOP)
 
 /** One call of a table. `dst` is an address in the task to which the result is stored too. */
 export type Call = { readonly nr: number; readonly args: readonly Word[]; readonly dst?: number; readonly mayFail?: boolean }
@@ -91,8 +92,14 @@ export class Remote {
           : 'a security policy (MemoryDenyWriteExecute, SELinux execmem) forbids it',
       })
     this.#scratch = answer
-    mirrors.bytes.set(TABLE_LOOP, 0)
-    copyTo(this.pid, this.#scratch, TABLE_LOOP.length, mirrors.address)
+    copyTo(this.pid, this.#scratch, TABLE_LOOP.length, loop)
+  }
+
+  /** Takes over scratch memory that is mapped already, as in a process that was made with it. */
+  adopt(address: number, size: number): void {
+    this.#scratch = address
+    this.#size = size
+    copyTo(this.pid, address, TABLE_LOOP.length, loop)
   }
 
   /** Where tables and data may be put: [start, end) of the task's memory. */
@@ -182,12 +189,17 @@ export class Remote {
     writeTail(view, offset, thread.resumable('again'), this.#facts.ownPid, this.#facts.ownTid(thread.tid), this.#signal)
   }
 
-  /** @internal Waits until the table of `thread` has stopped it. */
-  finished(thread: Thread): void {
+  /** @internal Waits until the table of `thread` has stopped it; `onEvent` hears of its clones. */
+  finished(thread: Thread, onEvent?: (event: number) => void): void {
     for (;;) {
       const stop = waitFor(thread.tid)
       if (stop.kind !== 'stopped')
         throw new BardoError('lost', `process ${this.pid} died while it was stopped`, { where: `thread ${thread.tid}` })
+      if (stop.event !== 0 && stop.event !== PTRACE_EVENT_STOP) {
+        onEvent?.(stop.event)
+        resume(thread.tid)
+        continue
+      }
       const regs = thread.currentRegisters()
       const ip = Number(regs[REG.ip]! - BigInt(this.#scratch))
       if (stop.event === 0 && stop.signal === this.#signal && ip === TABLE_LOOP_STOPPED) return
@@ -224,6 +236,8 @@ export class Table {
   readonly #mark: number
   #count = 0
   #top: number
+  /** Where the undo entries begin, while there is nothing else. */
+  #data = 0
   #failing: CallName[] = []
 
   constructor(remote: Remote, thread: Thread, start: number, end: number) {
@@ -236,15 +250,29 @@ export class Table {
     this.#mirrorAt = mirrors.take(end - start)
     this.#mirror = mirrors.at(this.#mirrorAt, end - start)
     this.#view = new DataView(this.#mirror.buffer, this.#mirror.byteOffset, this.#mirror.length)
-    // The undo: whoever loses us gets the signal mask back before its registers.
-    const mask = this.words([thread.sigmask])
     remote.writeTail(this.#view, 0, thread)
-    this.#writeEntry(TAIL_SIZE, NR.rt_sigprocmask, ENTRY_LAST | ENTRY_MAY_FAIL, [SIG_SETMASK, mask, 0, 8], 0)
-    this.#view.setBigUint64(TAIL_UNDO, BigInt(start + TAIL_SIZE), true)
+    // The undo's last act: whoever loses us gets the signal mask back before its registers.
+    const mask = this.words([thread.sigmask])
+    this.#data = this.#top
+    this.#undo(NR.rt_sigprocmask, ENTRY_LAST | ENTRY_MAY_FAIL, [SIG_SETMASK, mask, 0, 8])
+  }
+
+  // Undo entries lie in the data, the last one first made: a new one goes in front of those there are.
+  #undo(nr: number, flags: number, args: readonly Word[]): void {
+    if (this.#count > 0 || this.#data !== this.#top) throw new BardoError('bug', 'undo calls come before all others')
+    const at = this.take(ENTRY_SIZE)
+    this.#writeEntry(at - this.#start, nr, flags, args, 0)
+    this.#view.setBigUint64(TAIL_UNDO, BigInt(at), true)
+    this.#data = this.#top
+  }
+
+  /** A call that the task makes, before its mask and registers are put back, when it has lost us. Said before any call. */
+  undo(name: CallName, args: readonly Word[]): void {
+    this.#undo(NR[name], ENTRY_MAY_FAIL, args)
   }
 
   get #firstEntry(): number {
-    return TAIL_SIZE + ENTRY_SIZE
+    return TAIL_SIZE
   }
 
   /** Takes `size` zeroed bytes of the task's memory, aligned to 8; their address there. */
@@ -312,9 +340,14 @@ export class Table {
     resume(tid)
   }
 
+  /** Bytes that calls and data can still take. */
+  get free(): number {
+    return this.#top - this.#start - this.#firstEntry - this.#count * ENTRY_SIZE
+  }
+
   /** Waits for the end, and reads results and data back. Throws `refused` for a call that failed and may not. */
-  finish(): void {
-    this.#remote.finished(this.#thread)
+  finish(onEvent?: (event: number) => void): void {
+    this.#remote.finished(this.#thread, onEvent)
     copyFrom(this.#remote.pid, this.#start, this.#mirror.length, this.#mirrorAt)
     for (let index = 0; index < this.#count; index++) {
       const at = this.#firstEntry + index * ENTRY_SIZE
@@ -329,9 +362,9 @@ export class Table {
     }
   }
 
-  run(): this {
+  run(onEvent?: (event: number) => void): this {
     this.start()
-    this.finish()
+    this.finish(onEvent)
     return this
   }
 

@@ -18,6 +18,15 @@ struct seen {
   mode_t umask;
 };
 
+// From /proc: umask(2) can only be asked by changing it, for all threads.
+static mode_t read_umask(void) {
+  char text[4096] = "";
+  int fd = open("/proc/thread-self/status", O_RDONLY);
+  must(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+  close(fd);
+  return (mode_t)strtoul(strstr(text, "Umask:") + 6, NULL, 8);
+}
+
 static void look(struct seen *s) {
   memset(s, 0, sizeof *s);
   // Raw: the library's own would set or ask all threads.
@@ -35,8 +44,7 @@ static void look(struct seen *s) {
   s->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
   s->keep_caps = prctl(PR_GET_KEEPCAPS);
   s->dumpable = prctl(PR_GET_DUMPABLE);
-  s->umask = umask(0);
-  umask(s->umask);
+  s->umask = read_umask();
 }
 
 static bool same(const struct seen *before) {
@@ -93,11 +101,14 @@ static void nobody(void *unused) {
   waits();
 }
 
+static volatile bool changed;
+
 static void *other_thread(void *unused) {
   (void)unused;
   // The kernel keeps credentials per thread; the library hides it.
   must(syscall(SYS_setresgid, 3001, 3001, 3001) == 0);
   must(syscall(SYS_setresuid, 3000, 3000, 3000) == 0);
+  changed = true;
   waits();
   return NULL;
 }
@@ -106,6 +117,8 @@ static void threads_differ(void *unused) {
   (void)unused;
   pthread_t id;
   must(pthread_create(&id, NULL, other_thread, NULL) == 0);
+  // It has changed the dumpable flag of both.
+  while (!changed) usleep(1000);
   waits();
   check(pthread_join(id, NULL) == 0);
 }

@@ -1,4 +1,4 @@
-// Resource limits, nice value, scheduling policy, CPU affinity, oom score, personality, timer slack, death signal.
+// Resource limits, nice value, scheduling policy, CPU affinity, oom score, personality, death signal, no huge pages.
 // kinds: task/limits task/rlimits task/sched task/personality task/oom task/pdeath task/affinity task/misc
 #include "workload.h"
 #include <sys/personality.h>
@@ -15,7 +15,7 @@ static int oom_score_adj(int set) {
 
 struct seen {
   struct rlimit limits[RLIM_NLIMITS];
-  int nice, policy, priority, oom, personality, slack, death_signal, thp;
+  int nice, policy, priority, oom, personality, death_signal, thp;
   cpu_set_t cpus;
 };
 
@@ -29,7 +29,6 @@ static void look(struct seen *s) {
   s->priority = parameter.sched_priority;
   s->oom = oom_score_adj(INT_MIN);
   s->personality = personality(0xffffffff);
-  s->slack = prctl(PR_GET_TIMERSLACK);
   must(prctl(PR_GET_PDEATHSIG, &s->death_signal) == 0);
   s->thp = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
   must(sched_getaffinity(0, sizeof s->cpus, &s->cpus) == 0);
@@ -45,7 +44,6 @@ static void waits(void) {
   check(before.nice == after.nice && before.policy == after.policy && before.priority == after.priority);
   check(before.oom == after.oom);
   check(before.personality == after.personality);
-  check(before.slack == after.slack);
   check(before.death_signal == after.death_signal);
   check(before.thp == after.thp);
   check(memcmp(&before.cpus, &after.cpus, sizeof before.cpus) == 0);
@@ -53,13 +51,13 @@ static void waits(void) {
 
 static void limited(void *unused) {
   (void)unused;
-  struct rlimit table[][1] = {{{17, 40}}, {{1 << 20, 2 << 20}}, {{0, RLIM_INFINITY}}, {{3600, 7200}}, {{1 << 28, RLIM_INFINITY}}};
+  struct rlimit table[] = {{17, 40}, {1 << 20, 2 << 20}, {0, RLIM_INFINITY}, {3600, 7200}, {1 << 28, RLIM_INFINITY}};
   int which[] = {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA};
+  // Beyond the limit that comes now: it stays usable.
   int high = fcntl(0, F_DUPFD, 30);
-  for (size_t i = 0; i < COUNT(which); i++) must(setrlimit(which[i], table[i]) == 0);
-  struct rlimit stack = {3 << 20, RLIM_INFINITY}, queue = {77, 78}, nice_limit = {5, 10};
+  for (size_t i = 0; i < COUNT(which); i++) must(setrlimit(which[i], &table[i]) == 0);
+  struct rlimit stack = {3 << 20, RLIM_INFINITY}, queue = {77, 78};
   must(setrlimit(RLIMIT_STACK, &stack) == 0 && setrlimit(RLIMIT_SIGPENDING, &queue) == 0);
-  getrlimit(RLIMIT_NICE, &nice_limit);
   must(nice(11) == 11);
   must(oom_score_adj(321) == 321);
   waits();
@@ -70,7 +68,6 @@ static void realtime(void *unused) {
   (void)unused;
   struct sched_param parameter = {.sched_priority = 3};
   must(sched_setscheduler(0, SCHED_RR, &parameter) == 0);
-  must(prctl(PR_SET_TIMERSLACK, 77777) == 0);
   waits();
 }
 
@@ -85,7 +82,7 @@ static void idle(void *unused) {
 
 static void old_layout(void *unused) {
   (void)unused;
-  must(personality(ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC | MMAP_PAGE_ZERO * 0) >= 0);
+  must(personality(ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC) >= 0);
   waits();
 }
 

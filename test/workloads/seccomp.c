@@ -44,8 +44,8 @@ static void forbids_tools(void *unused) {
   prepared();
   refuse_call(SYS_mmap, 73);
   refuse_call(SYS_munmap, 73);
-  refuse_call(SYS_prctl, 73);
   refuse_call(SYS_pwritev, 73);
+  refuse_call(SYS_prctl, 73);
   wait_for_go();
   check(refused(SYS_mmap, 73) && refused(SYS_munmap, 73) && refused(SYS_prctl, 73) && refused(SYS_pwritev, 73));
 }

@@ -35,7 +35,6 @@ static void *thread(void *argument) {
   struct sched_param none = {0};
   if (number == 5) must(sched_setscheduler(tid, SCHED_BATCH, &none) == 0);
   if (number == 6) must(setpriority(PRIO_PROCESS, (id_t)tid, 7) == 0);
-  if (number == 7) must(prctl(PR_SET_TIMERSLACK, 123456) == 0);
   pthread_t self = pthread_self();
 
   prepared();
@@ -53,7 +52,6 @@ static void *thread(void *argument) {
   check(syscall(SYS_get_robust_list, 0, &list_seen, &size) == 0 && list_seen == list && size == 24);
   check(sched_getscheduler(tid) == (number == 5 ? SCHED_BATCH : SCHED_OTHER));
   check(getpriority(PRIO_PROCESS, (id_t)tid) == (number == 6 ? 7 : 0));
-  if (number == 7) check(prctl(PR_GET_TIMERSLACK) == 123456);
   siginfo_t info;
   struct timespec now = {0};
   check(sigtimedwait(&mask, &info, &now) == SIGRTMIN + number && info.si_value.sival_int == 100 + number);

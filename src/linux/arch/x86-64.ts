@@ -52,6 +52,9 @@ export const TABLE_LOOP = bytes(
 /** Where the loop stands when its `tgkill` stopped the task: just behind that call. */
 export const TABLE_LOOP_STOPPED = 0x67
 
+/** Its `syscall` instruction. */
+export const TABLE_LOOP_SYSCALL = 0x1a
+
 export const ENTRY_SIZE = 72
 export const ENTRY_RET = 64
 export const ENTRY_LAST = 1

@@ -6,7 +6,8 @@ const PAIR_BYTES = 16
 
 /**
  * Keys and values in turn, the closing AT_NULL and its value included; 64-bit tasks only.
- * No bytes (a task without memory) give none. Throws a BardoError `bug` if the last pair is not AT_NULL.
+ * No bytes (a task that ended after the open) give none; of a task without memory the open already says ESRCH.
+ * Throws a BardoError `bug` if there is no AT_NULL.
  */
 export function parseAuxv(bytes: Uint8Array): bigint[] {
   const cursor = new Cursor(bytes, 'auxv')

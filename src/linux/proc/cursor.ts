@@ -1,6 +1,7 @@
 // A place in the bytes of a /proc file, and the few moves that its parsers make.
-// The parsers run inside the freeze, on files of megabytes: so bytes are scanned once, and a string is made only of what
-// is kept. Each file has its grammar from the kernel, so what does not fit is never skipped over: it is an error with its offset.
+// The parsers run inside the freeze, on files of megabytes: so bytes are scanned once, and a string is made only of
+// what is kept. Each file has its grammar from the kernel, so what does not fit is never skipped over: it is an error
+// with its offset.
 import { textOf } from '../../base/bytes.ts'
 import { BardoError } from '../../base/errors.ts'
 
@@ -34,7 +35,8 @@ export class Cursor {
 
   /** Throws a BardoError `bug` that names the file, the offset and what was wanted there. */
   fail(expected: string, at = this.at): never {
-    const found = at < this.bytes.length ? `byte 0x${this.bytes[at]!.toString(16).padStart(2, '0')}` : 'the end of the file'
+    const found =
+      at < this.bytes.length ? `byte 0x${this.bytes[at]!.toString(16).padStart(2, '0')}` : 'the end of the file'
     throw new BardoError('bug', `cannot parse ${this.file} of /proc`, {
       where: `${this.file}, byte ${at} of ${this.bytes.length}`,
       why: `expected ${expected}, found ${found}`,
@@ -59,10 +61,15 @@ export class Cursor {
     this.at++
   }
 
+  /** Whether `text` (ASCII) is next. */
+  startsWith(text: string): boolean {
+    for (let i = 0; i < text.length; i++) if (this.bytes[this.at + i] !== text.charCodeAt(i)) return false
+    return true
+  }
+
   /** Passes `text` (ASCII), which must be next. */
   expectText(text: string): void {
-    for (let i = 0; i < text.length; i++)
-      if (this.bytes[this.at + i] !== text.charCodeAt(i)) this.fail(`'${text}'`)
+    if (!this.startsWith(text)) this.fail(JSON.stringify(text))
     this.at += text.length
   }
 
@@ -159,7 +166,7 @@ export class Cursor {
     const from = this.at
     let value = 0
     while (this.next >= ZERO && this.next < ZERO + 8) {
-      value = value * 8 + this.next - ZERO
+      value = value * 8 + (this.next - ZERO)
       this.at++
     }
     if (this.at === from) this.fail('an octal number')
@@ -175,7 +182,8 @@ export class Cursor {
     for (; at < bytes.length; at++) {
       const byte = bytes[at]!
       if (byte < ZERO || byte > NINE) break
-      value = value * 10 + byte - ZERO
+      // The digit on its own: with `+ byte - ZERO` the sum would pass 2^53, and round, before the value does.
+      value = value * 10 + (byte - ZERO)
     }
     this.at = at
     if (at === from) this.fail('a decimal number')

@@ -1,4 +1,5 @@
-// /proc/PID/fdinfo/FD: an open file description, what all have and what its kind adds (man 5 proc; seq_show in fs/proc/fd.c).
+// /proc/PID/fdinfo/FD: an open file description, what all have and what its kind adds (man 5 proc; seq_show in
+// fs/proc/fd.c).
 import { Cursor } from './cursor.ts'
 
 const [NEWLINE, TAB, SPACE, COLON] = [0x0a, 0x09, 0x20, 0x3a]
@@ -11,11 +12,15 @@ export type Fdinfo = {
   mnt_id: number
   /** Since Linux 5.14. */
   ino?: number | bigint
-  /** The locks held through this description, as /proc/locks writes them: `1: FLOCK  ADVISORY  WRITE 4312 08:01:1234 0 EOF`. */
+  /**
+   * The locks held through this description, as /proc/locks writes them: `1: FLOCK  ADVISORY  WRITE 4312 08:01:1234 0
+   * EOF`.
+   */
   locks: string[]
   /**
    * The lines of the kind, by what stands before their first colon, in order: `eventfd-count` -> ['3'],
-   * `inotify wd` -> ['3 ino:9e7e sdev:800013 …', …], `tfd` -> ['5 events: 19 …', …]. Blanks around a value are left out.
+   * `inotify wd` -> ['3 ino:9e7e sdev:800013 …', …], `tfd` -> ['5 events: 19 …', …].
+   * Blanks around a value are left out.
    */
   extra: Map<string, string[]>
 }
@@ -31,8 +36,8 @@ export function parseFdinfo(bytes: Uint8Array): Fdinfo {
   const flags = headLine(cursor, 'flags:\t', () => cursor.octal())
   const mnt_id = headLine(cursor, 'mnt_id:\t', () => cursor.signed())
   const info: Fdinfo = { pos, flags, mnt_id, locks: [], extra: new Map() }
-  if (startsWith(cursor, 'ino:\t')) info.ino = headLine(cursor, 'ino:\t', () => cursor.decimalAny())
-  while (startsWith(cursor, 'lock:\t')) {
+  if (cursor.startsWith('ino:\t')) info.ino = headLine(cursor, 'ino:\t', () => cursor.decimalAny())
+  while (cursor.startsWith('lock:\t')) {
     cursor.expectText('lock:\t')
     info.locks.push(cursor.text(cursor.lineEnd()))
     cursor.nextLine()
@@ -46,11 +51,6 @@ function headLine<T>(cursor: Cursor, key: string, read: () => T): T {
   const value = read()
   cursor.expect(NEWLINE)
   return value
-}
-
-function startsWith(cursor: Cursor, text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (cursor.bytes[cursor.at + i] !== text.charCodeAt(i)) return false
-  return true
 }
 
 function addExtra(cursor: Cursor, extra: Map<string, string[]>): void {

@@ -1,7 +1,8 @@
-// /proc/PID/limits: the resource limits, readable where prlimit is not permitted (man 5 proc; proc_pid_limits in fs/proc/base.c).
+// /proc/PID/limits: the resource limits, readable where prlimit is not permitted (man 5 proc; proc_pid_limits in
+// fs/proc/base.c).
 import { Cursor } from './cursor.ts'
 
-const [NEWLINE, SPACE] = [0x0a, 0x20]
+const [NEWLINE, SPACE, LETTER_U] = [0x0a, 0x20, 0x75]
 
 /** RLIM64_INFINITY: no limit. */
 export const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn
@@ -50,7 +51,7 @@ export function parseLimits(bytes: Uint8Array): Limit[] {
 function value(cursor: Cursor): bigint {
   cursor.expect(SPACE)
   cursor.skip(SPACE)
-  if (cursor.next !== 0x75) return cursor.decimal64()
+  if (cursor.next !== LETTER_U) return cursor.decimal64()
   cursor.expectText('unlimited')
   return RLIM_INFINITY
 }

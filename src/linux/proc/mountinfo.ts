@@ -1,4 +1,5 @@
-// /proc/PID/mountinfo: the mounts of a process's mount namespace that its root can reach (man 5 proc; show_mountinfo in fs/proc_namespace.c).
+// /proc/PID/mountinfo: the mounts of a process's mount namespace that its root can reach (man 5 proc; show_mountinfo in
+// fs/proc_namespace.c).
 import { Cursor, unescapeOctal } from './cursor.ts'
 
 const [NEWLINE, SPACE, COLON, COMMA] = [0x0a, 0x20, 0x3a, 0x2c]
@@ -25,7 +26,9 @@ export type Mount = {
   superOptions: string[]
 }
 
-/** The mounts in the file's order, octal escapes undone. Throws a BardoError `bug` on anything that is not mountinfo. */
+/**
+ * The mounts in the file's order, octal escapes undone. Throws a BardoError `bug` on anything that is not mountinfo.
+ */
 export function parseMountinfo(bytes: Uint8Array): Mount[] {
   const cursor = new Cursor(bytes, 'mountinfo')
   const mounts: Mount[] = []
@@ -65,7 +68,7 @@ function field(cursor: Cursor, end: number): string {
 
 /** Texts parted by commas. They are parted before escapes are undone: a comma inside of a value comes as `\054`. */
 function list(cursor: Cursor, end: number, last = false): string[] {
-  // Some file systems print a space among their options; the last field goes to the end of the line.
+  // The last field goes to the end of the line, whatever a file system's own show_options put into it.
   const stop = last ? end : cursor.find(SPACE, end)
   const items: string[] = []
   while (cursor.at < stop) {

@@ -31,7 +31,10 @@ export const PAGE_IS_GUARD = 256
 const [SIZE, FLAGS, START, END, WALK_END, VEC, VEC_LEN, MAX_PAGES] = [0, 8, 16, 24, 32, 40, 48, 56]
 const [INVERTED, MASK, ANYOF, RETURN] = [64, 72, 80, 88]
 
-/** What to look for: a page matches if `(categories ^ inverted)` has all of `mask` and, unless that is 0, one of `anyOf`. */
+/**
+ * What to look for: a page matches if `(categories ^ inverted)` has all of `mask` and, unless that is 0, one of
+ * `anyOf`.
+ */
 export type PageScan = {
   /** Addresses, whole pages. */
   start: number
@@ -74,7 +77,9 @@ export function decodeWalkEnd(view: DataView, at: number): number {
 /** A range of pages, end excluded, with its PAGE_IS_*. */
 export type PageRegion = { start: number; end: number; categories: number }
 
-/** `count` structs page_region at offset `at`; the ioctl's result is the count. Throws a BardoError `bug` past the view. */
+/**
+ * `count` structs page_region at offset `at`; the ioctl's result is the count. Throws a BardoError `bug` past the view.
+ */
 export function decodePageRegions(view: DataView, at: number, count: number): PageRegion[] {
   if (at + count * PAGE_REGION_BYTES > view.byteLength)
     throw new BardoError('bug', `PAGEMAP_SCAN: ${count} regions do not fit in ${view.byteLength - at} bytes`)

@@ -1,5 +1,6 @@
-// The PROCMAP_QUERY ioctl on /proc/PID/maps: one mapping as a struct instead of a line (Linux 6.11, include/uapi/linux/fs.h).
-// Its names come raw: unlike in maps, a newline is not escaped. It knows nothing of [vsyscall], which is in no process's map.
+// The PROCMAP_QUERY ioctl on /proc/PID/maps: one mapping as a struct instead of a line (Linux 6.11,
+// include/uapi/linux/fs.h). Its names come raw: unlike in maps, a newline is not escaped. It knows nothing of
+// [vsyscall], which is in no process's map.
 import { textOf } from '../../base/bytes.ts'
 import { BardoError } from '../../base/errors.ts'
 import type { Mapping } from './maps.ts'
@@ -16,7 +17,9 @@ export const PROCMAP_NAME_BYTES = 4096
 /** Room that holds every build id (BUILD_ID_SIZE_MAX). */
 export const PROCMAP_BUILD_ID_BYTES = 20
 
-/** In a question: only mappings that have all of these. In an answer, `vma_flags`. They are PROT_READ, _WRITE and _EXEC. */
+/**
+ * In a question: only mappings that have all of these. In an answer, `vma_flags`. They are PROT_READ, _WRITE and _EXEC.
+ */
 export const PROCMAP_QUERY_VMA_READABLE = 0x01
 export const PROCMAP_QUERY_VMA_WRITABLE = 0x02
 export const PROCMAP_QUERY_VMA_EXECUTABLE = 0x04
@@ -45,7 +48,9 @@ export type ProcmapQuestion = {
   buildIdSize?: number
 }
 
-/** Writes a struct procmap_query at offset `at` of `view`. The kernel overwrites sizes, so every call needs this anew. */
+/**
+ * Writes a struct procmap_query at offset `at` of `view`. The kernel overwrites sizes, so every call needs this anew.
+ */
 export function encodeProcmapQuery(view: DataView, at: number, question: ProcmapQuestion): void {
   const [nameSize, buildIdSize] = [question.nameSize ?? 0, question.buildIdSize ?? 0]
   setU64(view, at + SIZE, PROCMAP_QUERY_BYTES)

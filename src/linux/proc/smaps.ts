@@ -1,14 +1,16 @@
-// /proc/PID/smaps: maps with the numbers and the VM flags of each mapping (man 5 proc; Documentation/filesystems/proc.rst).
-// The VM flags are what maps does not tell and a restore must say again: locked, growing down, not inherited, ...
+// /proc/PID/smaps: maps with the numbers and the VM flags of each mapping (man 5 proc;
+// Documentation/filesystems/proc.rst). The VM flags are what maps does not tell and a restore must say again: locked,
+// growing down, not inherited, ...
 import { Cursor, Keys } from './cursor.ts'
 import { type Mapping, Names, parseMapping } from './maps.ts'
 
 const [NEWLINE, SPACE, COLON] = [0x0a, 0x20, 0x3a]
 
 // In the order of their bits here, which is ours: the kernel prints letters so that its own bits may move.
+// oxfmt-ignore
 const CODES = [
-  'rd', 'wr', 'ex', 'sh', 'mr', 'mw', 'me', 'ms', 'gd', 'pf', 'lo', 'lf', 'io', 'sr', 'rr', 'dc', 'de', 'ac', 'nr', 'ht',
-  'sf', 'ar', 'wf', 'dd', 'sd', 'mm', 'hg', 'nh', 'mg', 'bt', 'mt', 'um', 'uw', 'ui', 'ss', 'sl', 'dp', 'gu',
+  'rd', 'wr', 'ex', 'sh', 'mr', 'mw', 'me', 'ms', 'gd', 'pf', 'lo', 'lf', 'io', 'sr', 'rr', 'dc', 'de', 'ac', 'nr',
+  'ht', 'sf', 'ar', 'wf', 'dd', 'sd', 'mm', 'hg', 'nh', 'mg', 'bt', 'mt', 'um', 'uw', 'ui', 'ss', 'sl', 'dp', 'gu',
 ] as const
 
 export type VmFlagCode = (typeof CODES)[number]
@@ -17,7 +19,7 @@ export type VmFlagCode = (typeof CODES)[number]
  * The VM flags as bits of `vmflags`; bigint, for they are more than 32:
  * rd wr ex sh: readable, writable, executable, shared; mr mw me ms: may become so; gd: grows down; pf: pure PFN range;
  * lo: locked; lf: locked on fault; io: memory of a device; sr rr: MADV_SEQUENTIAL, MADV_RANDOM; dc: MADV_DONTFORK;
- * de: not to be expanded by mremap; ac: accounted; nr: MAP_NORESERVE; ht: hugetlb; sf: MAP_SYNC; ar: of the architecture;
+ * de: not to be expanded by mremap; ac: accounted; nr: MAP_NORESERVE; ht: hugetlb; sf: MAP_SYNC; ar: of the CPU;
  * wf: MADV_WIPEONFORK; dd: MADV_DONTDUMP; sd: soft-dirty; mm: mixed map; hg nh: MADV_HUGEPAGE, MADV_NOHUGEPAGE;
  * mg: MADV_MERGEABLE; bt mt: arm64 BTI, MTE; um uw ui: userfaultfd missing, write-protect, minor; ss: shadow stack;
  * sl: mseal; dp: MAP_DROPPABLE; gu: may hold guard regions (Linux 6.19).
@@ -58,7 +60,7 @@ export type DetailedMapping = Mapping & {
 
 /**
  * The mappings of a smaps file, by address. No bytes (a kernel thread, a zombie) give none.
- * Throws a BardoError `bug` on anything else that is not smaps, and on a mapping without its VmFlags, the last line of each.
+ * Throws a BardoError `bug` on all else that is not smaps, and on a mapping without VmFlags, the last line of each.
  */
 export function parseSmaps(bytes: Uint8Array): DetailedMapping[] {
   const cursor = new Cursor(bytes, 'smaps')

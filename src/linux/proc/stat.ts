@@ -1,4 +1,5 @@
-// /proc/PID/stat and /proc/PID/task/TID/stat: one line of numbers about a task (man 5 proc; do_task_stat in fs/proc/array.c).
+// /proc/PID/stat and /proc/PID/task/TID/stat: one line of numbers about a task (man 5 proc; do_task_stat in
+// fs/proc/array.c).
 import { Cursor } from './cursor.ts'
 
 const [NEWLINE, SPACE, OPEN, CLOSE] = [0x0a, 0x20, 0x28, 0x29]

@@ -1,4 +1,5 @@
-// /proc/PID/status and /proc/PID/task/TID/status: `Key:\tvalue` lines about a task (man 5 proc; proc_pid_status in fs/proc/array.c).
+// /proc/PID/status and /proc/PID/task/TID/status: `Key:\tvalue` lines about a task (man 5 proc; proc_pid_status in
+// fs/proc/array.c).
 import { textOf } from '../../base/bytes.ts'
 import { Cursor, Keys } from './cursor.ts'
 
@@ -7,7 +8,9 @@ const [NEWLINE, TAB, SPACE, COLON, SLASH, BACKSLASH, LETTER_N] = [0x0a, 0x09, 0x
 /** Real, effective, saved and file system id. */
 export type FourIds = [real: number, effective: number, saved: number, fs: number]
 
-/** A task's state. Ids are as the reader's user and pid namespace see them; sets of signals have signal N at bit N-1. */
+/**
+ * A task's state. Ids are as the reader's user and pid namespace see them; sets of signals have signal N at bit N-1.
+ */
 export type Status = {
   /** At most 15 bytes, any but NUL, the file's escapes undone. */
   name: string
@@ -64,7 +67,7 @@ const optional = (read: Line['read']): Line => ({ needed: false, read })
 const LINES: Readonly<Record<string, Line>> = {
   Name: needed((c, s, end) => void (s.name = unescapedName(c, end))),
   Umask: optional((c, s) => void (s.umask = c.octal())),
-  State: needed((c, s) => void (s.state = c.text(c.at + 1))),
+  State: needed((c, s, end) => void (s.state = stateLetter(c, end))),
   Tgid: needed((c, s) => void (s.tgid = c.decimal())),
   Ngid: optional((c, s) => void (s.ngid = c.decimal())),
   Pid: needed((c, s) => void (s.pid = c.decimal())),
@@ -78,7 +81,7 @@ const LINES: Readonly<Record<string, Line>> = {
   NSpgid: optional((c, s, end) => void (s.nspgid = numbers(c, end))),
   NSsid: optional((c, s, end) => void (s.nssid = numbers(c, end))),
   Kthread: optional((c, s) => void (s.kthread = c.decimal() !== 0)),
-  VmRSS: optional((c, s) => void (s.vmRSS_kb = c.decimal())),
+  VmRSS: optional((c, s) => void (s.vmRSS_kb = padded(c))),
   THP_enabled: optional((c, s) => void (s.thpEnabled = c.decimal() !== 0)),
   Threads: needed((c, s) => void (s.threads = c.decimal())),
   SigQ: needed((c, s) => void (s.sigQ = signalQueue(c))),
@@ -114,38 +117,68 @@ export function parseStatus(bytes: Uint8Array): Status {
     if (key >= 0) {
       if (seen[key]) cursor.fail(`one line ${names[key]} only`)
       cursor.at = colon + 1
-      skipBlanks(cursor)
+      cursor.expect(TAB)
       lines[key]!.read(cursor, status, end)
-      if (cursor.at > end) cursor.fail('a value', end)
+      // A space leads to a unit or to a word for humans: ` kB`, ` (running)`.
+      if (cursor.at !== end && cursor.next !== SPACE) cursor.fail('the end of the value')
       seen[key] = true
     }
     cursor.at = end + 1
   }
-  for (const [key, line] of lines.entries())
-    if (line.needed && !seen[key]) cursor.fail(`a line ${names[key]}`)
+  for (const [key, line] of lines.entries()) if (line.needed && !seen[key]) cursor.fail(`a line ${names[key]}`)
   return status
 }
 
 function blank(): Status {
   return {
-    name: '', state: '', tgid: 0, ngid: 0, pid: 0, ppid: 0, tracerPid: 0, uid: [0, 0, 0, 0], gid: [0, 0, 0, 0],
-    groups: [], nstgid: [], nspid: [], nspgid: [], nssid: [], sigQ: { queued: 0, limit: 0n },
-    sigPnd: 0n, shdPnd: 0n, sigBlk: 0n, sigIgn: 0n, sigCgt: 0n,
-    capInh: 0n, capPrm: 0n, capEff: 0n, capBnd: 0n, capAmb: 0n,
-    noNewPrivs: false, seccomp: 0, threads: 0, kthread: false,
+    name: '',
+    state: '',
+    tgid: 0,
+    ngid: 0,
+    pid: 0,
+    ppid: 0,
+    tracerPid: 0,
+    uid: [0, 0, 0, 0],
+    gid: [0, 0, 0, 0],
+    groups: [],
+    nstgid: [],
+    nspid: [],
+    nspgid: [],
+    nssid: [],
+    sigQ: { queued: 0, limit: 0n },
+    sigPnd: 0n,
+    shdPnd: 0n,
+    sigBlk: 0n,
+    sigIgn: 0n,
+    sigCgt: 0n,
+    capInh: 0n,
+    capPrm: 0n,
+    capEff: 0n,
+    capBnd: 0n,
+    capAmb: 0n,
+    noNewPrivs: false,
+    seccomp: 0,
+    threads: 0,
+    kthread: false,
   }
 }
 
-// Not the newline: an empty value must not reach into the next line.
-function skipBlanks(cursor: Cursor): void {
-  while (cursor.next === TAB || cursor.next === SPACE) cursor.at++
+function stateLetter(cursor: Cursor, end: number): string {
+  return cursor.at < end ? cursor.text(cursor.at + 1) : cursor.fail('a letter')
 }
 
+function padded(cursor: Cursor): number {
+  cursor.skip(SPACE)
+  return cursor.decimal()
+}
+
+/** Numbers parted by tabs or spaces; `Groups` ends in a space, and has one alone for no groups. */
 function numbers(cursor: Cursor, end: number): number[] {
   const list: number[] = []
+  cursor.skip(SPACE)
   while (cursor.at < end) {
     list.push(cursor.decimal())
-    skipBlanks(cursor)
+    if (cursor.at < end && !cursor.take(TAB)) cursor.expect(SPACE)
   }
   return list
 }
@@ -165,9 +198,8 @@ function signalQueue(cursor: Cursor): Status['sigQ'] {
 // test: status.test.ts sets such names and reads them back.
 function unescapedName(cursor: Cursor, end: number): string {
   const { bytes } = cursor
-  // skipBlanks took blanks that belong to the name, if it starts with some: exactly one tab is the separator.
-  let at = bytes.lastIndexOf(COLON, cursor.at - 1) + 2
-  const out = new Uint8Array(end - at + 1)
+  const out = new Uint8Array(end - cursor.at)
+  let at = cursor.at
   let used = 0
   while (at < end) {
     const escape = bytes[at] === BACKSLASH && at + 1 < end ? bytes[at + 1] : -1

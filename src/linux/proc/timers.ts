@@ -1,4 +1,5 @@
-// /proc/PID/timers: the POSIX timers of a process (man 5 proc; show_timer in fs/proc/base.c). CONFIG_CHECKPOINT_RESTORE.
+// /proc/PID/timers: the POSIX timers of a process (man 5 proc; show_timer in fs/proc/base.c).
+// CONFIG_CHECKPOINT_RESTORE.
 import { Cursor } from './cursor.ts'
 
 const [NEWLINE, SLASH, DOT] = [0x0a, 0x2f, 0x2e]
@@ -39,10 +40,10 @@ function parseTimer(cursor: Cursor): PosixTimer {
   cursor.expect(SLASH)
   const sigval = cursor.hex64()
   cursor.expectText('\nnotify: ')
-  const notify = NOTIFY.find(name => isNext(cursor, name)) ?? cursor.fail(`one of ${NOTIFY.join(', ')}`)
+  const notify = NOTIFY.find(name => cursor.startsWith(name)) ?? cursor.fail(`one of ${NOTIFY.join(', ')}`)
   cursor.expectText(notify)
   cursor.expect(SLASH)
-  const target = isNext(cursor, 'tid') ? 'tid' : 'pid'
+  const target = cursor.startsWith('tid') ? 'tid' : 'pid'
   cursor.expectText(target)
   cursor.expect(DOT)
   const pid = cursor.signed()
@@ -50,9 +51,4 @@ function parseTimer(cursor: Cursor): PosixTimer {
   const clockid = cursor.signed()
   cursor.expect(NEWLINE)
   return { id, signo, sigval, notify, target, pid, clockid }
-}
-
-function isNext(cursor: Cursor, text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (cursor.bytes[cursor.at + i] !== text.charCodeAt(i)) return false
-  return true
 }

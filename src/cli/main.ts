@@ -1,0 +1,71 @@
+// The entry. What starts here is the frozen time of our users: modules are loaded by the commands that need them.
+import { asBardoError, BardoError, render } from '../base/errors.ts'
+import { exit, print, STDERR, write } from './host.ts'
+import type { CommandLine } from './parse.ts'
+
+/** `criu` when called by that name (a link or a copy), else `bardo`. */
+function programName(): string {
+  const called = Bun.env['BARDO_ARGV0'] ?? process.argv0
+  return called.slice(called.lastIndexOf('/') + 1) === 'criu' ? 'criu' : 'bardo'
+}
+
+/** The words after the program's name. The runtime decodes them as UTF-8, so names with other bytes are read again. */
+async function commandWords(): Promise<string[]> {
+  const words = Bun.argv.slice(2)
+  if (words.every(word => !word.includes('\ufffd'))) return words
+  const [{ readFile }, { textOf }] = await Promise.all([import('../linux/sys.ts'), import('../base/bytes.ts')])
+  const all = textOf(readFile(-1, '/proc/self/cmdline')!).split('\0').slice(0, -1)
+  return all.slice(all.length - words.length)
+}
+
+async function perform(line: CommandLine, program: string): Promise<number> {
+  switch (line.command) {
+    case 'dump':
+      return await (await import('./dump.ts')).run(line, program)
+    case 'restore':
+      return await (await import('./restore.ts')).run(line, program)
+    case 'check':
+      return await (await import('./check.ts')).run(line)
+    case 'exec':
+    case 'show':
+      throw new BardoError('usage', `the command ${line.command} is gone from CRIU`, {
+        hint: line.command === 'show' ? 'use crit decode -i FILE --pretty' : 'see compel(1)',
+      })
+    default:
+      throw new BardoError('unsupported', `the command ${line.command} is not supported yet`, {
+        hint: 'dump, restore and check are',
+      })
+  }
+}
+
+async function main(program: string): Promise<number> {
+  const words = await commandWords()
+  if (words.length === 0) {
+    write(STDERR, (await import('./help.ts')).usage(program))
+    return 1
+  }
+  const { commandLine, scan } = await import('./parse.ts')
+  const { found, operands } = scan(words, Bun.env['POSIXLY_CORRECT'] !== undefined)
+  const asked = found.find(({ spec }) => spec.long === 'help' || spec.long === 'version')?.spec.long
+  if (asked !== undefined) {
+    const texts = await import('./help.ts')
+    print(asked === 'help' ? texts.help(program) : texts.version(program))
+    return 0
+  }
+  const { configSources } = await import('./config.ts')
+  const { sources, warnings } = configSources(found, Bun.env)
+  if (Bun.env['CRIU_FAULT'] !== undefined) warnings.push('CRIU_FAULT is set, and changes nothing: it is about the insides of CRIU')
+  const line = commandLine(found, operands, sources)
+  return await perform({ ...line, warnings: [...warnings, ...line.warnings] }, program)
+}
+
+function fail(program: string, thrown: unknown): number {
+  const error = asBardoError(thrown)
+  write(STDERR, `${render(error)}\n`)
+  if (error.code === 'usage') write(STDERR, `Try ${program} --help for more info\n`)
+  return 1
+}
+
+// No await here: the executable is compiled to bytecode, which knows none outside functions.
+const program = programName()
+void main(program).catch((thrown: unknown) => fail(program, thrown)).then(exit)

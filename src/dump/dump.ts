@@ -1,0 +1,223 @@
+// A dump: stop the tree, ask it, find what is shared, write it down, let it go.
+import { textOf } from '../base/bytes.ts'
+import { BardoError, Report } from '../base/errors.ts'
+import { log } from '../base/log.ts'
+import type { DumpOptions } from '../base/options.ts'
+import { progress } from '../base/progress.ts'
+import { ImageWriter } from '../image/writer.ts'
+import type { mm_entry } from '../image/messages/mm.ts'
+import type { core_entry } from '../image/messages/core.ts'
+import { AT_FDCWD } from '../linux/constants.ts'
+import { readFile } from '../linux/sys.ts'
+import { FilterTable } from '../kinds/task/seccomp.ts'
+import { SCRATCH_FOR_PAGES } from '../kinds/mem/pages.ts'
+import type { Saved } from '../kinds/mem/mappings.ts'
+import { findBootPlace } from '../tracee/boot-place.ts'
+import { isLeftBehind } from '../tracee/leftover.ts'
+import { CpuPin } from '../tracee/pin.ts'
+import { Remote } from '../tracee/remote.ts'
+import { STOP_TIMEOUT_MS, StoppedTree, type Process, type Zombie } from '../tracee/stopped.ts'
+import { FileCollector } from './files.ts'
+import { SharedObjects, differsFromLeader, type SharedIds } from './ids.ts'
+import { MemoryCollector } from './memory.ts'
+import { OWN_NAMESPACES, findForeignNamespaces, readOwnNamespaces } from './namespaces.ts'
+import { ask, coresOf, mmFields, scratchSize, zombieCore, type ProcessAnswers, type ThreadAnswers } from './process.ts'
+import { writeDumpStats, type Times } from './stats.ts'
+import { readProcess, readZombie, whereOf, type ProcessFacts } from './tasks.ts'
+
+/** A process with all that was learnt of it. */
+type Dumped = {
+  readonly facts: ProcessFacts
+  readonly remote: Remote
+  readonly ids: SharedIds
+  readonly first: { vm: boolean; files: boolean; fs: boolean }
+  readonly answers: { process: ProcessAnswers; threads: ThreadAnswers[] }
+  saved: Saved[]
+  cores: { tid: number; core: core_entry }[]
+  exe: number
+  cwd: number
+  root: number
+}
+
+/** Saves the tree under `options.pid`. Throws a BardoError; the tree then runs on as if nothing had happened. */
+export function dump(options: DumpOptions): void {
+  const images = new ImageWriter(options.imagesFd)
+  try {
+    dumpTree(options, images)
+  } catch (error) {
+    images.discard()
+    throw error
+  }
+}
+
+function dumpTree(options: DumpOptions, images: ImageWriter): void {
+  const times: Times = { start: performance.now(), stopped: 0, memory: 0, memoryEnd: 0, end: 0 }
+  readOwnNamespaces()
+  progress.stage('stopping the tree')
+  using _pin = new CpuPin(options.pid)
+  const counts = ((): MemoryCollector['counts'] => {
+    using tree = new StoppedTree(options.timeoutSeconds > 0 ? options.timeoutSeconds * 1000 : STOP_TIMEOUT_MS)
+    tree.stop(options.pid)
+    times.stopped = performance.now()
+    log.info(() => `Stopped ${tree.processes.length} processes with ${tree.threadCount} threads`)
+    const report = new Report()
+    const written = saveTree(tree, options, images, report, times)
+    if (options.finalState === 'dead' || options.finalState === 'stopped') {
+      // The images must be whole before the only other copy of the tree is gone.
+      images.finish()
+      tree.endWith(options.finalState === 'dead' ? 'kill' : 'stop')
+    }
+    return written
+  })()
+  times.end = performance.now()
+  if (options.finalState === 'running') images.finish()
+  writeDumpStats(options.workFd, times, counts)
+  log.info('Dumping finished successfully')
+}
+
+/** Everything between the stop and the letting go; every finding goes to the report before a page is written. */
+function saveTree(
+  tree: StoppedTree, options: DumpOptions, images: ImageWriter, report: Report, times: Times,
+): MemoryCollector['counts'] {
+  progress.stage('reading processes')
+  const all = tree.processes.map(readProcess)
+  for (const facts of all) checkTask(facts, tree, report)
+  checkSessions(all, options, report)
+  const shared = new SharedObjects()
+  const sids = new Set(all.filter(facts => facts.stat.session === facts.pid).map(facts => facts.pid))
+  const pids = new Set([...all.map(facts => facts.pid), ...tree.zombies.map(zombie => zombie.pid)])
+  const files = new FileCollector({ images, options, report, hasSession: sid => sids.has(sid), hasTask: pid => pids.has(pid) })
+  const memory = new MemoryCollector(images, files, report)
+  report.throwIfAny('cannot dump the tree')
+
+  const filters = new FilterTable()
+  const dumped: Dumped[] = []
+  // However this ends, scratch memory is taken away before the registers are given back.
+  tree.onRelease(() => {
+    for (const { remote } of dumped) remote.close()
+  })
+  for (const facts of all) {
+    const { ids, first } = shared.of(facts.pid)
+    if (!first.vm) {
+      report.add(
+        new BardoError('unsupported', 'processes that share their memory (CLONE_VM, vfork) are not supported', {
+          where: whereOf(facts), hint: 'dump when the child of a vfork has called exec',
+        }),
+      )
+      continue
+    }
+    const remote = openRemote(facts, memory)
+    const one: Dumped = {
+      facts, remote, ids, first, answers: { process: undefined!, threads: [] }, saved: [], cores: [], exe: 0, cwd: 0, root: 0,
+    }
+    dumped.push(one)
+    Object.assign(one, { answers: ask(remote, facts) })
+  }
+  for (const one of dumped) survey(one, files, memory, filters, report)
+  files.finish()
+  report.throwIfAny('cannot dump the tree')
+
+  times.memory = performance.now()
+  memory.write(dumped)
+  times.memoryEnd = performance.now()
+  writeImages(tree, dumped, filters, images)
+  return memory.counts
+}
+
+function openRemote(facts: ProcessFacts, memory: MemoryCollector): Remote {
+  const { process, pid, status } = facts
+  for (const mapping of facts.mappings)
+    if (isLeftBehind(pid, mapping)) log.info(`process ${pid} has scratch memory of a run that was killed at ${mapping.start.toString(16)}`)
+  const remote = new Remote(pid, process.leader, {
+    ownPid: status.nstgid.at(-1) ?? pid,
+    ownTid: tid => facts.threads.find(({ thread }) => thread.tid === tid)?.status.nspid.at(-1) ?? tid,
+    ignored: status.sigIgn,
+    caught: status.sigCgt,
+    boot: findBootPlace(pid, facts.mappings),
+  })
+  remote.open(scratchSize(facts) + (memory.writesItself(facts) ? SCRATCH_FOR_PAGES : 0))
+  return remote
+}
+
+function survey(one: Dumped, files: FileCollector, memory: MemoryCollector, filters: FilterTable, report: Report): void {
+  const { facts, remote, answers, ids } = one
+  const task = { pid: facts.pid, comm: facts.comm, filesId: ids.files_id }
+  if (one.first.files) files.descriptors(task)
+  one.exe = report.collect(() => files.named(task, 'exe')) ?? 0
+  one.cwd = report.collect(() => files.named(task, 'cwd')) ?? 0
+  one.root = report.collect(() => files.named(task, 'root')) ?? 0
+  one.saved = memory.survey(facts, { start: remote.entry, end: remote.end }, answers.process.brk)
+  one.cores = report.collect(() => coresOf(facts, answers, { ...ids, ...OWN_NAMESPACES }, filters)) ?? []
+}
+
+/** What of a task stands in the way before anything is asked of it. */
+function checkTask(facts: ProcessFacts, tree: StoppedTree, report: Report): void {
+  const where = whereOf(facts)
+  for (const finding of findForeignNamespaces(facts.pid, where)) report.add(finding)
+  for (const { thread, status } of facts.threads) {
+    if (status.seccomp !== 0 && !tree.suspendsSeccomp)
+      report.add(
+        new BardoError('not-permitted', 'cannot dump a process under seccomp', {
+          where, why: 'suspending its filter needs CAP_SYS_ADMIN and that no filter is on us', hint: 'run as root outside of a filter',
+        }),
+      )
+    if (thread.tid === facts.pid) continue
+    const own = differsFromLeader(facts.pid, thread.tid)
+    if (own !== undefined)
+      report.add(
+        new BardoError('unsupported', `a thread with its own ${own} is not supported`, { where: `${where}, thread ${thread.tid}` }),
+      )
+  }
+}
+
+/** Sessions begin inside the tree, unless the caller says that it is a job of a shell. */
+function checkSessions(all: readonly ProcessFacts[], options: DumpOptions, report: Report): void {
+  const root = all[0]
+  if (root === undefined || options.shellJob || root.stat.session === root.pid) return
+  report.add(
+    new BardoError('usage', 'the session of the tree begins outside of it', {
+      where: whereOf(root), why: `its session leader is process ${root.stat.session}`,
+      hint: 'if it is a job of a shell, say --shell-job (-j) on dump and restore; or start it with setsid',
+    }),
+  )
+}
+
+function writeImages(tree: StoppedTree, dumped: readonly Dumped[], filters: FilterTable, images: ImageWriter): void {
+  for (const { facts, cores, saved, answers, exe, cwd, root } of dumped) {
+    const { pid } = facts
+    for (const { tid, core } of cores) images.add('CORE', [tid], core)
+    images.add('IDS', [pid], cores[0]!.core.ids!)
+    const mm: mm_entry = { ...mmFields(facts, answers.process, exe), vmas: saved.map(({ vma }) => vma) }
+    images.add('MM', [pid], mm)
+    images.add('FS', [pid], { cwd_id: cwd, root_id: root, umask: facts.status.umask ?? 0o022 })
+  }
+  const byPid = new Map(dumped.map(one => [one.facts.pid, one.facts]))
+  writeTree(tree.processes[0]!, byPid, images)
+  images.add('SECCOMP', [], { seccomp_filters: filters.filters })
+  images.add('INVENTORY', [], {
+    img_version: 2, fdinfo_per_id: true, root_ids: { vm_id: 1, files_id: 1, fs_id: 1, sighand_id: 1, ...OWN_NAMESPACES },
+    ns_per_id: true, lsmtype: 0, dump_uptime: uptime_us(), network_lock_method: 0, plugins_entry: { plugins: [] },
+    dump_criu_run_id: crypto.randomUUID(),
+  })
+}
+
+/** pstree.img, parents before children. */
+function writeTree(root: Process, byPid: ReadonlyMap<number, ProcessFacts>, images: ImageWriter): void {
+  const queue: { task: Process | Zombie; ppid: number }[] = [{ task: root, ppid: 0 }]
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    const { task, ppid } = next
+    const facts = byPid.get(task.pid)
+    const stat = facts?.stat ?? readZombie(task.pid)
+    const threads = facts?.threads.map(({ thread }) => thread.tid) ?? [0]
+    images.add('PSTREE', [], { pid: task.pid, ppid, pgid: stat.pgrp, sid: stat.session, threads })
+    if (facts === undefined) images.add('CORE', [task.pid], zombieCore(stat))
+    else if ('children' in task)
+      for (const child of task.children.toReversed()) queue.push({ task: child, ppid: task.pid })
+  }
+}
+
+/** Microseconds since boot: /proc/uptime has hundredths of seconds. */
+function uptime_us(): bigint {
+  const text = textOf(readFile(AT_FDCWD, '/proc/uptime') ?? new Uint8Array())
+  return BigInt(Math.round(parseFloat(text) * 100)) * 10_000n
+}

@@ -1,0 +1,364 @@
+// The open files of the tree: every descriptor of every task, and files that tasks reach in other ways (programs,
+// mappings, working directories). What is the same for all kinds is done here, once: numbers, sharing, flags, owners.
+import { textOf } from '../base/bytes.ts'
+import { BardoError, type Report } from '../base/errors.ts'
+import { externalKey, type DumpOptions, type External } from '../base/options.ts'
+import { fd_types, type fdinfo_entry, type file_entry } from '../image/messages/files.ts'
+import type { fown_entry } from '../image/messages/fown.ts'
+import type { ImageWriter } from '../image/writer.ts'
+import { kindOfFile, notYetDumped, stateOfNamed, typeOf } from '../kinds/fd/index.ts'
+import type { FileView, Limit } from '../kinds/kind.ts'
+import {
+  AT_EMPTY_PATH, AT_FDCWD, EPERM, ESRCH, FD_CLOEXEC, F_GETOWNER_UIDS, F_GETOWN_EX, F_GETSIG, F_OWNER_PGRP, O_CLOEXEC,
+  O_DIRECTORY, O_PATH,
+} from '../linux/constants.ts'
+import { syscall } from '../linux/ffi.ts'
+import { NR } from '../linux/nr.ts'
+import { parseFdinfo, type Fdinfo } from '../linux/proc/fdinfo.ts'
+import { must, OpenFile, readDirectory, readFile, readLink, refusal, scratch, statOf, sys, type Stat } from '../linux/sys.ts'
+import { Descriptions } from './file-sharing.ts'
+
+/** What a collector works with, and what the tree as a whole knows. */
+export type CollectorParts = {
+  readonly images: ImageWriter
+  readonly options: DumpOptions
+  readonly report: Report
+  /** Whether a process of the tree leads this session. */
+  readonly hasSession: (sid: number) => boolean
+  /** Whether a task of the tree has this pid or tid. */
+  readonly hasTask: (id: number) => boolean
+}
+
+export type FileHolder = { readonly pid: number; readonly comm: string }
+
+const fileLocks: Limit = {
+  id: 'file-locks',
+  says: 'a file lock is not supported yet',
+  hint: 'let it be released before the dump',
+}
+
+const ownerOutside: Limit = {
+  id: 'file-owner-outside',
+  says: 'its owner (F_SETOWN), who gets its signals, is not in the tree',
+  hint: 'dump the owner too',
+}
+
+const unknownKind: Limit = { id: 'unknown-file', says: 'a file of this kind is not supported', hint: 'close it before the dump' }
+
+/** Limits that hold for all kinds, for the list of what is not supported. */
+export const fileLimits: readonly Limit[] = [fileLocks, ownerOutside, unknownKind]
+
+const NOBODY: fown_entry = { uid: 0, euid: 0, signum: 0, pid_type: 0, pid: 0 }
+
+function statOfOurs(ours: number): Stat {
+  const stat = statOf(ours, '', AT_EMPTY_PATH)
+  if (typeof stat === 'number') throw refusal('newfstatat', stat, ours)
+  return stat
+}
+
+/** Whom the description signals, by which signal; numbers as we see them. */
+function readOwner(ours: number, flags: number): fown_entry {
+  if ((flags & O_PATH) !== 0) return NOBODY
+  const signum = must('fcntl', ours, F_GETSIG)
+  const mark = scratch.mark()
+  try {
+    const at = scratch.take(8)
+    const { view } = scratch
+    must('fcntl', ours, F_GETOWN_EX, at)
+    const pid_type = view.getUint32(at - scratch.address, true)
+    const pid = view.getInt32(at + 4 - scratch.address, true)
+    if (pid === 0) return signum === 0 ? NOBODY : { ...NOBODY, signum }
+    must('fcntl', ours, F_GETOWNER_UIDS, at)
+    const [uid, euid] = [view.getUint32(at - scratch.address, true), view.getUint32(at + 4 - scratch.address, true)]
+    return { uid, euid, signum, pid_type, pid }
+  } finally {
+    scratch.release(mark)
+  }
+}
+
+export class FileCollector {
+  readonly parts: CollectorParts
+  readonly images: ImageWriter
+  readonly #report: Report
+  readonly #externals: ReadonlySet<string>
+  readonly #shared = new Map<string, unknown>()
+  readonly #descriptions = new Descriptions()
+  /** Tables of descriptors that were collected already, by files_id. */
+  readonly #tables = new Set<number>()
+  readonly #named = new Map<string, number>()
+  #lastId = 0
+
+  constructor(parts: CollectorParts) {
+    this.parts = parts
+    this.images = parts.images
+    this.#report = parts.report
+    this.#externals = new Set(parts.options.externals.map(externalKey))
+  }
+
+  /**
+   * Saves the descriptors of a task, which is stopped; once for all tasks that share a table (`filesId`). What cannot be
+   * saved goes to the report, and the others are saved nonetheless.
+   */
+  descriptors(task: FileHolder & { readonly filesId: number }): void {
+    if (this.#tables.has(task.filesId)) return
+    this.#tables.add(task.filesId)
+    using table = new DescriptorTable(task)
+    const entries: fdinfo_entry[] = []
+    for (const fd of table.numbers()) {
+      const entry = this.#guard(() => table.placeOf(fd), () => this.#descriptor(table, fd))
+      if (entry !== undefined) entries.push(entry)
+    }
+    this.images.begin('FDINFO', task.filesId)
+    this.images.addAll('FDINFO', [task.filesId], entries)
+  }
+
+  #descriptor(table: DescriptorTable, fd: number): fdinfo_entry | undefined {
+    using ours = table.copy(fd)
+    const stat = statOfOurs(ours.fd)
+    const fdinfo = table.fdinfo(fd)
+    const { description, isNew } = this.#descriptions.find(table.pid, fd, stat.dev, stat.ino)
+    if (isNew) {
+      const view = new View(this, ours.fd, stat, table.link(fd), fdinfo.flags & ~O_CLOEXEC, fdinfo)
+      description.type = this.#save(view)
+      description.id = view.id
+    } else if (description.id === 0) return undefined // Told when it was met first.
+    const flags = (fdinfo.flags & O_CLOEXEC) === 0 ? 0 : FD_CLOEXEC
+    return { id: description.id, flags, type: description.type, fd }
+  }
+
+  /** Saves a description by its kind; its type. */
+  #save(view: View): number {
+    const { stat, link, flags } = view
+    const notYet = notYetDumped({ ...stat, link, ours: view.ours })
+    if (notYet !== undefined) return view.refuse(notYet)
+    const kind = kindOfFile({ mode: stat.mode, rdev: stat.rdev, link, flags })
+    if (kind === undefined) return view.refuse(unknownKind, `its mode is ${stat.mode.toString(8)}`)
+    if (view.fdinfo.locks.length > 0) view.refuse(fileLocks, view.fdinfo.locks[0])
+    const type = typeOf(kind)
+    const state: Record<string, unknown> = { ...kind.dump(view), id: view.id }
+    if ('flags' in kind.image.fields) state['flags'] = flags
+    if ('fown' in kind.image.fields) state['fown'] = view.owner()
+    this.images.add('FILES', [], { type, id: view.id, [kind.field]: state } as file_entry)
+    return type
+  }
+
+  /**
+   * The id of a file of kind REG that a task reaches by a link of its /proc folder: `exe`, `cwd`, `root`,
+   * `map_files/7f…-7f…`. `flags` are those that a mapping needs (O_RDWR for a shared one that may be written to).
+   * Files equal in device, inode, name and flags get one id. `identity`, any text that is equal for equal files (device,
+   * inode and name as /proc/PID/maps has them), saves looking at a file that is known. 0 if it cannot be saved: told in
+   * the report.
+   */
+  named(task: FileHolder, procLink: string, flags = 0, identity?: string): number {
+    const quick = identity === undefined ? undefined : `? ${flags} ${identity}`
+    const known = quick === undefined ? undefined : this.#named.get(quick)
+    if (known !== undefined) return known
+    const place = (): string => `pid ${task.pid} "${task.comm}", ${procLink} -> ${linkText(task.pid, procLink)}`
+    const id = this.#guard(place, () => this.#lookAt(task.pid, procLink, flags)) ?? 0
+    if (quick !== undefined) this.#named.set(quick, id)
+    return id
+  }
+
+  #lookAt(pid: number, procLink: string, flags: number): number {
+    const link = mustReadLink(AT_FDCWD, `/proc/${pid}/${procLink}`, pid)
+    using ours = openLink(pid, procLink, link)
+    const stat = statOfOurs(ours.fd)
+    const key = `${flags} ${stat.dev}:${stat.ino} ${link}`
+    const known = this.#named.get(key)
+    if (known !== undefined) return known
+    const view = new View(this, ours.fd, stat, link, flags, undefined)
+    const notYet = notYetDumped({ ...stat, link, ours: ours.fd })
+    if (notYet !== undefined) return view.refuse(notYet)
+    this.addNamed(view, view.id, flags, NOBODY)
+    this.#named.set(key, view.id)
+    return view.id
+  }
+
+  /** Adds a REG entry for the path of a file. */
+  addNamed(view: FileView, id: number, flags: number, fown: fown_entry): void {
+    const reg = { ...stateOfNamed(view), id, flags, fown }
+    this.images.add('FILES', [], { type: fd_types.REG, id, reg })
+  }
+
+  /** Ends the collection: what was kept to find sharing is forgotten. All entries are with the images already. */
+  finish(): void {
+    this.#shared.clear()
+    this.#named.clear()
+  }
+
+  nextId(): number {
+    return ++this.#lastId
+  }
+
+  once<T>(key: string, save: () => T): T {
+    if (this.#shared.has(key)) return this.#shared.get(key) as T
+    const made = save()
+    this.#shared.set(key, made)
+    return made
+  }
+
+  isExternal(external: External): boolean {
+    return this.#externals.has(externalKey(external))
+  }
+
+  #guard<T>(place: () => string, step: () => T): T | undefined {
+    return this.#report.collect(() => {
+      try {
+        return step()
+      } catch (thrown) {
+        throw thrown instanceof BardoError ? thrown.about(place()) : thrown
+      }
+    })
+  }
+}
+
+function mustReadLink(dirfd: number, path: string, pid: number): string {
+  const link = readLink(dirfd, path)
+  if (typeof link !== 'number') return textOf(link)
+  if (link === -ESRCH) throw new BardoError('lost', `process ${pid} died while its files were read`)
+  throw refusal('readlinkat', link, dirfd, path)
+}
+
+/** A link for a message: one that cannot be read must not hide the error that is to be told. */
+function linkText(pid: number, procLink: string): string {
+  const link = readLink(AT_FDCWD, `/proc/${pid}/${procLink}`)
+  return typeof link === 'number' ? '?' : textOf(link)
+}
+
+/** Opens what a link of /proc leads to, with O_PATH: that does nothing to devices and fifos. */
+function openLink(pid: number, procLink: string, link: string): OpenFile {
+  const path = `/proc/${pid}/${procLink}`
+  let fd = sys('openat', AT_FDCWD, path, O_PATH | O_CLOEXEC)
+  // Links of map_files need a capability of the first user namespace; the path does as well where it leads there.
+  if (fd === -EPERM && procLink.startsWith('map_files/')) fd = sys('openat', AT_FDCWD, link, O_PATH | O_CLOEXEC)
+  if (fd >= 0) return new OpenFile(fd)
+  throw new BardoError('refused', `cannot open the file`, {
+    errno: fd,
+    hint: fd === -EPERM ? 'mapped files are found by CAP_CHECKPOINT_RESTORE' : undefined,
+  })
+}
+
+/** The descriptors of one task, through its /proc folder and its pidfd. */
+class DescriptorTable {
+  readonly pid: number
+  readonly #comm: string
+  readonly #pidfd: number
+  readonly #links: number
+  readonly #infos: number
+
+  constructor({ pid, comm }: FileHolder) {
+    this.pid = pid
+    this.#comm = comm
+    this.#pidfd = must('pidfd_open', pid, 0)
+    this.#links = must('openat', AT_FDCWD, `/proc/${pid}/fd`, O_DIRECTORY | O_CLOEXEC)
+    this.#infos = must('openat', AT_FDCWD, `/proc/${pid}/fdinfo`, O_DIRECTORY | O_CLOEXEC)
+  }
+
+  numbers(): number[] {
+    return readDirectory(this.#links, '.').map(Number).sort((a, b) => a - b)
+  }
+
+  /** A descriptor of ours for the same description. */
+  copy(fd: number): OpenFile {
+    const ours = syscall(NR.pidfd_getfd, this.#pidfd, fd, 0)
+    if (ours >= 0) return new OpenFile(ours)
+    if (ours === -ESRCH) throw new BardoError('lost', `process ${this.pid} died while its files were read`)
+    throw new BardoError('refused', 'cannot copy the descriptor', {
+      errno: ours,
+      hint: ours === -EPERM ? 'run as root, or with CAP_SYS_PTRACE' : undefined,
+    })
+  }
+
+  fdinfo(fd: number): Fdinfo {
+    return parseFdinfo(readFile(this.#infos, String(fd))!)
+  }
+
+  link(fd: number): string {
+    return mustReadLink(this.#links, String(fd), this.pid)
+  }
+
+  placeOf(fd: number): string {
+    return `pid ${this.pid} "${this.#comm}", fd ${fd} -> ${linkText(this.pid, `fd/${fd}`)}`
+  }
+
+  [Symbol.dispose](): void {
+    syscall(NR.close, this.#pidfd)
+    syscall(NR.close, this.#links)
+    syscall(NR.close, this.#infos)
+  }
+}
+
+/** What a kind sees of one open file. */
+class View implements FileView {
+  readonly ours: number
+  readonly stat: Stat
+  readonly link: string
+  readonly flags: number
+  readonly id: number
+  readonly #files: FileCollector
+  readonly #fdinfo: Fdinfo | undefined
+  #owner: fown_entry | undefined
+
+  constructor(files: FileCollector, ours: number, stat: Stat, link: string, flags: number, fdinfo: Fdinfo | undefined) {
+    this.#files = files
+    this.ours = ours
+    this.stat = stat
+    this.link = link
+    this.flags = flags
+    this.#fdinfo = fdinfo
+    this.id = files.nextId()
+  }
+
+  /** Of a file that no descriptor of the task holds: at its beginning, on the mount that we reached it by. */
+  get fdinfo(): Fdinfo {
+    if (this.#fdinfo !== undefined) return this.#fdinfo
+    const { mnt_id } = parseFdinfo(readFile(AT_FDCWD, `/proc/self/fdinfo/${this.ours}`)!)
+    return { pos: 0n, flags: this.flags, mnt_id, locks: [], extra: new Map() }
+  }
+
+  get options(): DumpOptions {
+    return this.#files.parts.options
+  }
+
+  get shellJob(): boolean {
+    return this.options.shellJob
+  }
+
+  get images(): ImageWriter {
+    return this.#files.images
+  }
+
+  isExternal(external: External): boolean {
+    return this.#files.isExternal(external)
+  }
+
+  hasSession(sid: number): boolean {
+    return this.#files.parts.hasSession(sid)
+  }
+
+  once<T>(key: string, save: () => T): T {
+    return this.#files.once(key, save)
+  }
+
+  saveName(): number {
+    const named = new View(this.#files, this.ours, this.stat, this.link, this.flags, this.fdinfo)
+    this.#files.addNamed(named, named.id, this.flags, this.owner())
+    return named.id
+  }
+
+  owner(): fown_entry {
+    if (this.#owner !== undefined) return this.#owner
+    const owner = readOwner(this.ours, this.flags)
+    if (owner.pid !== 0 && owner.pid_type !== F_OWNER_PGRP && !this.#files.parts.hasTask(owner.pid))
+      this.refuse(ownerOutside, `pid ${owner.pid}`)
+    this.#owner = owner
+    return owner
+  }
+
+  refuse(limit: Limit, detail?: string): never {
+    throw new BardoError('unsupported', `cannot dump the file: ${limit.says}${detail === undefined ? '' : ` (${detail})`}`, {
+      why: limit.why,
+      hint: limit.hint,
+    })
+  }
+}

@@ -1,0 +1,88 @@
+// Kinds of open files that are not carried over yet: known by name, so that a refusal says what it met.
+import { fd_types } from '../../image/messages/files.ts'
+import { nameOfValue } from '../../image/words.ts'
+import { S_IFCHR, S_IFMT, S_IFSOCK } from '../../linux/constants.ts'
+import { major, minor, scratch, sys } from '../../linux/sys.ts'
+import type { Limit } from '../kind.ts'
+
+type NotYet = { readonly type?: Extract<keyof typeof fd_types, string>; readonly link?: string; readonly name: string; readonly hint?: string }
+
+const CLOSE = 'close it before the dump'
+
+/** By CRIU's type, for a restore, and by what the link of /proc/PID/fd/N begins with, for a dump. */
+const NOT_YET: readonly NotYet[] = [
+  { type: 'EVENTFD', link: 'anon_inode:[eventfd]', name: 'an eventfd' },
+  { type: 'EVENTPOLL', link: 'anon_inode:[eventpoll]', name: 'an epoll descriptor' },
+  { type: 'INOTIFY', link: 'anon_inode:inotify', name: 'an inotify descriptor' },
+  { type: 'FANOTIFY', link: 'anon_inode:[fanotify]', name: 'a fanotify descriptor' },
+  { type: 'SIGNALFD', link: 'anon_inode:[signalfd]', name: 'a signalfd' },
+  { type: 'TIMERFD', link: 'anon_inode:[timerfd]', name: 'a timerfd' },
+  { type: 'PIDFD', link: 'anon_inode:[pidfd]', name: 'a pidfd' },
+  { link: 'pidfd:[', name: 'a pidfd' },
+  { type: 'BPFMAP', link: 'anon_inode:bpf-map', name: 'a BPF map' },
+  { link: 'anon_inode:bpf', name: 'a BPF object' },
+  { link: 'anon_inode:[io_uring]', name: 'an io_uring' },
+  { link: 'anon_inode:[userfaultfd]', name: 'a userfaultfd' },
+  { link: 'anon_inode:[perf_event]', name: 'a perf event' },
+  { link: 'anon_inode:', name: 'an anonymous file' },
+  { type: 'MEMFD', link: '/memfd:', name: 'a memfd' },
+  { type: 'NS', name: 'a namespace file' },
+  { type: 'TUNF', name: 'a TUN or TAP device' },
+  { type: 'UNIXSK', name: 'a Unix socket' },
+  { type: 'INETSK', name: 'an internet socket' },
+  { type: 'PACKETSK', name: 'a packet socket' },
+  { type: 'NETLINKSK', name: 'a netlink socket' },
+  { type: 'EXT', name: 'a file that a plugin of CRIU saved' },
+]
+
+const NAMESPACE = /^(?:cgroup|ipc|mnt|net|pid|time|user|uts):\[\d+\]$/
+const TUN_DEVICE = { major: 10, minor: 200 }
+const [SOL_SOCKET, SO_DOMAIN] = [1, 39]
+const FAMILIES: Readonly<Record<number, NotYet['type']>> = { 1: 'UNIXSK', 2: 'INETSK', 10: 'INETSK', 16: 'NETLINKSK', 17: 'PACKETSK' }
+
+const limitOf = (found: NotYet, link = ''): Limit => ({
+  id: `not-yet-${(found.type ?? found.link ?? found.name).toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '')}`,
+  says: `${found.name}${found.name === 'an anonymous file' ? ` of kind ${link.slice('anon_inode:'.length)}` : ''} is not supported yet`,
+  hint: found.hint ?? CLOSE,
+})
+
+const byType = (type: NotYet['type']): NotYet | undefined =>
+  type === undefined ? undefined : NOT_YET.find(known => known.type === type)
+
+/** The family of a socket of ours. */
+function familyOf(fd: number): number {
+  const mark = scratch.mark()
+  const at = scratch.take(8)
+  scratch.view.setUint32(at + 4 - scratch.address, 4, true)
+  const result = sys('getsockopt', fd, SOL_SOCKET, SO_DOMAIN, at, at + 4)
+  const family = result < 0 ? result : scratch.view.getUint32(at - scratch.address, true)
+  scratch.release(mark)
+  return family
+}
+
+/** Why a file cannot be dumped, if it is of a kind that is not carried over; `ours` is a descriptor of ours for it. */
+export function notYetDumped(file: { readonly mode: number; readonly rdev: number; readonly nlink: number; readonly link: string; readonly ours: number }): Limit | undefined {
+  const { mode, link, rdev } = file
+  const type = mode & S_IFMT
+  if (type === S_IFSOCK) {
+    const family = familyOf(file.ours)
+    return limitOf(byType(FAMILIES[family]) ?? { name: `a socket of family ${family}` })
+  }
+  if (link.startsWith('/')) {
+    if (type === S_IFCHR && major(rdev) === TUN_DEVICE.major && minor(rdev) === TUN_DEVICE.minor) return limitOf(byType('TUNF')!)
+    // A memfd has no name in any directory; a file that is called so has.
+    return link.startsWith('/memfd:') && file.nlink === 0 ? limitOf(byType('MEMFD')!) : undefined
+  }
+  if (NAMESPACE.test(link)) return limitOf(byType('NS')!)
+  const found = NOT_YET.find(known => known.link !== undefined && link.startsWith(known.link))
+  return found && limitOf(found, link)
+}
+
+/** Why a file of the image cannot be restored: its type by name. */
+export function notYetRestored(type: number): Limit {
+  const name = nameOfValue(fd_types, type)
+  return limitOf(byType(name as NotYet['type']) ?? { name: `a file of type ${name ?? type}` })
+}
+
+/** All of them, for the list of what is not supported. */
+export const notYet: readonly Limit[] = NOT_YET.map(known => limitOf(known))

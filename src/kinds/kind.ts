@@ -1,0 +1,130 @@
+// What a kind of open file is to the core: one object with a way to recognise it, its schema, what it does not carry
+// over, and its two halves. Views and builders are types here and are implemented above (dump/files.ts,
+// restore/build.ts): a room imports nothing above itself.
+//
+// A kind never sees descriptor numbers, dup and CLOEXEC, sharing between tasks, owner and signal (F_SETOWN), status
+// flags once the file is open, logging or image files: the core does those once, for all of them.
+import type { Fdinfo } from '../linux/proc/fdinfo.ts'
+import type { CallName } from '../linux/nr.ts'
+import type { Stat } from '../linux/sys.ts'
+import type { Fields, Message, State } from '../image/words.ts'
+import type { ImageDirectory } from '../image/directory.ts'
+import type { ImageWriter } from '../image/writer.ts'
+import type { BardoError } from '../base/errors.ts'
+import type { DumpOptions, External, Inherited, RestoreOptions } from '../base/options.ts'
+import type { Argument, Memory, Phase, Slot } from '../program/program.ts'
+
+export type { Phase } from '../program/program.ts'
+
+/** Something that is not carried over: refused by name when met, and listed in docs/limits.md. */
+export type Limit = {
+  /** Short and stable: `pipe-packet-mode`. */
+  readonly id: string
+  /** What is not supported, as the error says it: `packet mode (O_DIRECT) is not supported`. */
+  readonly says: string
+  readonly why?: string
+  readonly hint?: string
+}
+
+/** How a kind is recognised. The first kind of the registry that matches is it. */
+export type Match = {
+  /** S_IFMT bits of st_mode. */
+  readonly mode?: readonly number[]
+  /** Major numbers of st_rdev, for devices that are kinds of their own. */
+  readonly majors?: readonly number[]
+  /** What the link of /proc/PID/fd/N begins with: `pipe:[`, `anon_inode:[timerfd]`. */
+  readonly link?: string
+}
+
+/** What a kind sees of an open file while it is dumped. It reads, and changes nothing that outlives its reading. */
+export interface FileView {
+  /** A descriptor of ours for the very same open file description (pidfd_getfd). Not to be closed or repositioned. */
+  readonly ours: number
+  readonly stat: Stat
+  /** The link of /proc/PID/fd/N, lossless. */
+  readonly link: string
+  /** O_… as F_GETFL tells, without O_CLOEXEC. */
+  readonly flags: number
+  readonly fdinfo: Fdinfo
+  /** The id of this file in the images. */
+  readonly id: number
+  /** Objects that the caller said stay outside. */
+  isExternal(external: External): boolean
+  readonly options: DumpOptions
+  readonly shellJob: boolean
+  /** Sessions of the tree: whether a process of the tree leads session `sid`. */
+  hasSession(sid: number): boolean
+  /** Saves the name of this file as a file of kind REG beside it, as CRIU does for ttys and fifos; its id. */
+  saveName(): number
+  /** Runs `save` once for all files that share `key`, such as the two ends of a pipe; its result is kept. */
+  once<T>(key: string, save: () => T): T
+  /** Where entries and data go that are not the file's own message. */
+  readonly images: ImageWriter
+  /** Refuses the dump of this file, by the name of a limit. */
+  refuse(limit: Limit, detail?: string): never
+}
+
+/** What a kind's builder makes of shared objects: `at.get(pipe, id)` makes it when first asked for. */
+export type Maker<K extends string | number, V> = { readonly name: string; make(key: K, at: Build): V }
+
+/** Says what a restored task shall do itself. */
+export interface TaskBuild {
+  call(name: CallName, ...args: Argument[]): Slot<'value'>
+  /** Like `call`, where these errnos are as good as success. */
+  attempt(accept: readonly number[], name: CallName, ...args: Argument[]): Slot<'value'>
+  /** Memory for a call; `pointers` are filled with the addresses of other memories when it is placed. */
+  memory(content: Uint8Array | number, pointers?: readonly { offset: number; memory: Memory }[]): Memory
+  /** Lends the task an open file of ours, for this phase: its number there. */
+  borrow(file: Slot<'fd'>): Slot<'fd'>
+}
+
+/** What a kind sees while it says how a file is made again. Calls are the coordinator's own, before any process exists. */
+export interface Build {
+  /** A call whose result is a number, or of no interest. */
+  call(name: CallName, ...args: Argument[]): Slot<'value'>
+  attempt(accept: readonly number[], name: CallName, ...args: Argument[]): Slot<'value'>
+  /** A call whose result is an open file of ours. O_CLOEXEC is the caller's to give: we run other programs. */
+  open(name: CallName, ...args: Argument[]): Slot<'fd'>
+  /** An open file whose number the kernel writes at `offset` of `memory`, as pipe2 does. */
+  loadFile(memory: Memory, offset: number): Slot<'fd'>
+  memory(content: Uint8Array | number, holds?: { offset: number; slot: Slot }[]): Memory
+  get<K extends string | number, V>(maker: Maker<K, V>, key: K): V
+  /** A descriptor that the caller gave for an object outside, or undefined. */
+  inherited(external: External): Slot<'fd'> | undefined
+  readonly inheritedAll: readonly Inherited[]
+  readonly images: ImageDirectory
+  /** What the caller asked for: where paths begin, how a file is known to be the same one. */
+  readonly options: RestoreOptions
+  /** The state of another file of the images, by its id: the name of a tty, kept as a REG file. */
+  fileState(id: number): { readonly type: string; readonly state: unknown } | undefined
+  /** Makes file `id` as its kind says, once; a tty's companion, a mapped file. */
+  file(id: number): Slot<'fd'>
+  /** Says more in a later phase: what must wait until the tasks exist. */
+  later(phase: Phase, say: (at: Build) => void): void
+  /** Says what task `pid` (its id in the image) does in `phase`. */
+  inTask(pid: number, phase: Phase, say: (at: TaskBuild) => void): void
+  /** Whether a task of the tree has this pid. */
+  hasTask(pid: number): boolean
+  /** Collects a reason why this cannot be restored; found all together, before anything is made. */
+  refuse(finding: BardoError): void
+}
+
+/** A kind of open file. `C` is what the core fills in itself: id, flags, fown. */
+export interface FileKind<F extends Fields = Fields> {
+  readonly name: string
+  /** Its number in fd_types, and its field in file_entry. */
+  readonly type: 'REG' | 'PIPE' | 'FIFO' | 'TTY' | (string & {})
+  readonly field: string
+  readonly image: Message<F>
+  readonly matches: Match
+  readonly limits: readonly Limit[]
+  /** `restore` opens the file with its status flags; for other kinds the core sets them (F_SETFL). */
+  readonly opensWithFlags?: true
+  dump(view: FileView): Omit<State<Message<F>>, 'id' | 'flags' | 'fown'>
+  restore(state: State<Message<F>>, at: Build): Slot<'fd'>
+}
+
+/** Keeps the literal types of a kind, and checks it against the interface. */
+export function fileKind<const F extends Fields>(kind: FileKind<F>): FileKind<F> {
+  return kind
+}

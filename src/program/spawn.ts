@@ -1,0 +1,213 @@
+// The first process: made without a fork of the runtime, whose memory no child could use. A vfork that runs machine code
+// only, and an executable of a few bytes that waits to be seized.
+import { BardoError } from '../base/errors.ts'
+import {
+  AT_EMPTY_PATH, CLONE_PARENT, CLONE_VFORK, CLONE_VM, ENOSYS, EPERM, MREMAP_FIXED, MREMAP_MAYMOVE, PAGE_SIZE,
+} from '../linux/constants.ts'
+import { REG } from '../linux/arch/x86-64.ts'
+import { Arena, loadCode } from '../linux/ffi.ts'
+import { NR } from '../linux/nr.ts'
+import { parseMaps } from '../linux/proc/maps.ts'
+import { OpenFile, must, readFile, refusal, sys } from '../linux/sys.ts'
+import { getRegisters, interrupt, resume, setRegisters, step, trySeize, waitFor } from '../tracee/ptrace.ts'
+import type { Places } from './program.ts'
+
+const SIGCHLD = 17
+const PTRACE_O_EXITKILL = 1 << 20
+
+// rdi: block of words [clone_args, size, fd, "", argv, envp, flags, result].
+// clone3; in the child execveat(fd, "", argv, envp, AT_EMPTY_PATH), and exit(127) where that fails. The parent is held by
+// CLONE_VFORK until the child has left our memory; it must not find its return address overwritten, so that the child
+// touches no stack below it (it never returns).
+const CODE = Uint8Array.of(
+  0x53, // push rbx
+  0x48, 0x89, 0xfb, // mov rbx, rdi
+  0x48, 0x8b, 0x3b, // mov rdi, [rbx]
+  0x48, 0x8b, 0x73, 0x08, // mov rsi, [rbx+8]
+  0xb8, 0xb3, 0x01, 0x00, 0x00, // mov eax, 435 (clone3)
+  0x0f, 0x05, // syscall
+  0x48, 0x85, 0xc0, // test rax, rax
+  0x74, 0x06, // jz child
+  0x48, 0x89, 0x43, 0x38, // mov [rbx+56], rax
+  0x5b, // pop rbx
+  0xc3, // ret
+  0x48, 0x8b, 0x7b, 0x10, // child: mov rdi, [rbx+16]
+  0x48, 0x8b, 0x73, 0x18, // mov rsi, [rbx+24]
+  0x48, 0x8b, 0x53, 0x20, // mov rdx, [rbx+32]
+  0x4c, 0x8b, 0x53, 0x28, // mov r10, [rbx+40]
+  0x4c, 0x8b, 0x43, 0x30, // mov r8, [rbx+48]
+  0xb8, 0x42, 0x01, 0x00, 0x00, // mov eax, 322 (execveat)
+  0x0f, 0x05, // syscall
+  0xbf, 0x7f, 0x00, 0x00, 0x00, // mov edi, 127
+  0xb8, 0x3c, 0x00, 0x00, 0x00, // mov eax, 60 (exit)
+  0x0f, 0x05, // syscall
+)
+
+/** pause() for ever; its `syscall` instruction serves for the first calls that are made in it. */
+const WAITER = Uint8Array.of(0xb8, 0x22, 0x00, 0x00, 0x00, 0x0f, 0x05, 0xeb, 0xf7)
+const WAITER_SYSCALL = 5
+
+const ELF_HEADER = 64
+const PROGRAM_HEADER = 56
+
+/** A static executable whose one page lies at `address` (elf(5)). */
+function executable(address: number): Uint8Array {
+  const bytes = new Uint8Array(ELF_HEADER + 2 * PROGRAM_HEADER + WAITER.length)
+  const view = new DataView(bytes.buffer)
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])
+  view.setUint16(16, 2, true) // ET_EXEC
+  view.setUint16(18, 62, true) // EM_X86_64
+  view.setUint32(20, 1, true)
+  const code = ELF_HEADER + 2 * PROGRAM_HEADER
+  view.setBigUint64(24, BigInt(address + code), true) // entry
+  view.setBigUint64(32, BigInt(ELF_HEADER), true) // program headers
+  view.setUint16(52, ELF_HEADER, true)
+  view.setUint16(54, PROGRAM_HEADER, true)
+  view.setUint16(56, 2, true)
+  let at = ELF_HEADER
+  view.setUint32(at, 1, true) // PT_LOAD
+  view.setUint32(at + 4, 5, true) // readable, executable
+  view.setBigUint64(at + 16, BigInt(address), true)
+  view.setBigUint64(at + 24, BigInt(address), true)
+  view.setBigUint64(at + 32, BigInt(bytes.length), true)
+  view.setBigUint64(at + 40, BigInt(bytes.length), true)
+  view.setBigUint64(at + 48, BigInt(PAGE_SIZE), true)
+  at += PROGRAM_HEADER
+  view.setUint32(at, 0x6474e551, true) // PT_GNU_STACK, not executable: without it every mapping would be
+  view.setUint32(at + 4, 6, true)
+  bytes.set(WAITER, code)
+  return bytes
+}
+
+let run: ((address: number) => void) | undefined
+
+/** The kernel's refusal to give a new process the pid of the image. */
+function pidRefused(pid: number, errno: number): BardoError {
+  const hints: Record<number, string> = {
+    17: `end process ${pid}, or restore in a new pid namespace: unshare --pid --fork --mount-proc bardo restore …`,
+    [EPERM]: 'run as root, or with CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN',
+    [ENOSYS]: 'Linux 5.5 or newer is needed (clone3 with set_tid)',
+    11: 'the limit of processes is reached: see pids.max of the control group, RLIMIT_NPROC and kernel.pid_max',
+    22: `pid ${pid} is beyond kernel.pid_max: raise it with sysctl`,
+  }
+  return new BardoError('refused', `cannot make process ${pid}`, { errno, hint: hints[errno] })
+}
+
+/** struct clone_args (linux/sched.h) with a wanted id, as 88 bytes and the id's array behind them. */
+export function cloneArgs(flags: number, exitSignal: number, pidArray: number, stack = 0, stackSize = 0): Uint8Array {
+  const bytes = new Uint8Array(88)
+  const words = new BigUint64Array(bytes.buffer)
+  words[0] = BigInt(flags)
+  words[4] = BigInt(exitSignal)
+  words[5] = BigInt(stack)
+  words[6] = BigInt(stackSize)
+  words[8] = BigInt(pidArray)
+  words[9] = pidArray === 0 ? 0n : 1n
+  return bytes
+}
+
+export { pidRefused }
+
+/**
+ * Makes process `pid`, traced and stopped, with nothing in its memory but the scratch mapping, and vvar and vdso parked.
+ * It has our descriptors without FD_CLOEXEC. `options` are of PTRACE_SETOPTIONS.
+ */
+export function spawnRoot(pid: number, sibling: boolean, places: Places, options: number): void {
+  run ??= loadCode(CODE)
+  const address = places.park
+  using memfd = new OpenFile(must('memfd_create', 'bardo', 1))
+  const elf = executable(address)
+  const wrote = must('write', memfd.fd, elf, elf.length)
+  if (wrote !== elf.length) throw new BardoError('refused', 'cannot write to a memfd')
+  const arena = new Arena(PAGE_SIZE)
+  try {
+    const pids = arena.take(8)
+    arena.view.setUint32(pids - arena.address, pid, true)
+    const flags = CLONE_VM | CLONE_VFORK | (sibling ? CLONE_PARENT : 0)
+    const args = arena.put(cloneArgs(flags, sibling ? 0 : SIGCHLD, pids))
+    const empty = arena.take(8)
+    const argv = arena.take(16)
+    arena.view.setBigUint64(argv - arena.address, BigInt(empty), true)
+    const envp = arena.take(8)
+    const block = arena.take(64)
+    const words = [args, 88, memfd.fd, empty, argv, envp, AT_EMPTY_PATH, 0]
+    words.forEach((word, index) => arena.view.setBigUint64(block - arena.address + index * 8, BigInt(word), true))
+    run(block)
+    const result = Number(arena.view.getBigInt64(block - arena.address + 56, true))
+    if (result < 0) throw pidRefused(pid, -result)
+  } finally {
+    arena.unmap()
+  }
+  const seized = trySeize(pid, options | PTRACE_O_EXITKILL)
+  if (seized < 0) {
+    sys('kill', pid, 9)
+    throw new BardoError('refused', `cannot trace the new process ${pid}`, { errno: -seized })
+  }
+  interrupt(pid)
+  for (;;) {
+    const stop = waitFor(pid)
+    if (stop.kind !== 'stopped')
+      throw new BardoError('lost', `the new process ${pid} ended at once`, {
+        why: stop.kind === 'exited' ? `exit status ${stop.code}: its executable was refused` : `signal ${stop.signal}`,
+        hint: 'a security policy may forbid to run a memfd (vm.memfd_noexec, noexec mounts)',
+      })
+    if (stop.event === 128) break
+    resume(pid, 0)
+  }
+  settle(pid, address, places)
+}
+
+/** One call by the instruction of the waiting executable at `address`, or of the vdso at `at`. */
+function callIn(pid: number, at: number, nr: number, ...args: number[]): number {
+  const regs = getRegisters(pid)
+  const order = [REG.di, REG.si, REG.dx, REG.r10, REG.r8, REG.r9]
+  order.forEach((reg, index) => (regs[reg] = BigInt.asUintN(64, BigInt(args[index] ?? 0))))
+  regs[REG.ax] = BigInt(nr)
+  regs[REG.orig_ax] = BigInt.asUintN(64, -1n)
+  regs[REG.ip] = BigInt(at)
+  setRegisters(pid, regs)
+  step(pid)
+  const stop = waitFor(pid)
+  if (stop.kind !== 'stopped') throw new BardoError('lost', `the new process ${pid} died`)
+  return Number(BigInt.asIntN(64, getRegisters(pid)[REG.ax]!))
+}
+
+function mustIn(pid: number, at: number, name: 'mmap' | 'mremap' | 'munmap', ...args: number[]): number {
+  const result = callIn(pid, at, NR[name], ...args)
+  if (result < 0) throw refusal(name, result, ...args).about(`pid ${pid}, preparing its memory`)
+  return result
+}
+
+export { callIn }
+
+/** Clears the memory that exec made: the scratch mapping comes, vvar and vdso are parked behind the executable, the rest goes. */
+function settle(pid: number, address: number, places: Places): void {
+  const call = address + ELF_HEADER + 2 * PROGRAM_HEADER + WAITER_SYSCALL
+  mustIn(pid, call, 'mmap', places.scratch, places.scratchSize, 7, 0x100022, -1, 0)
+  const maps = parseMaps(readFile(-100, `/proc/${pid}/maps`)!)
+  let park = address + PAGE_SIZE
+  for (const map of maps) {
+    const size = map.end - map.start
+    if (map.start === places.scratch || map.start === address || map.path === '[vsyscall]') continue
+    if (map.path.startsWith('[vvar') || map.path === '[vdso]') {
+      mustIn(pid, call, 'mremap', map.start, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, park)
+      park += size
+    } else mustIn(pid, call, 'munmap', map.start, size)
+  }
+}
+
+/** The bytes that parking takes: the executable's page, and vvar and vdso behind it. */
+export type ParkedPart = { readonly path: string; readonly size: number; readonly offset: number }
+
+/** How vvar and vdso will lie in the parking place: as in our own memory, since the kernel is the same. */
+export function parkedParts(): ParkedPart[] {
+  let offset = PAGE_SIZE
+  return parseMaps(readFile(-100, '/proc/self/maps')!)
+    .filter(map => map.path.startsWith('[vvar') || map.path === '[vdso]')
+    .map(map => {
+      const part = { path: map.path, size: map.end - map.start, offset }
+      offset += part.size
+      return part
+    })
+}
+

@@ -1,0 +1,54 @@
+// Calls with a timeout that a stop cut short (nanosleep, poll, futex). The kernel keeps what is left of their time in the
+// task (the restart block), which no image can hold; a restored task is put into the call again instead, so that the
+// program goes on sleeping. CRIU lets such calls answer EINTR, of which programs die that never saw a signal.
+import { REG } from '../linux/arch/x86-64.ts'
+import { NR } from '../linux/nr.ts'
+import { readMemory } from './memory.ts'
+import type { Thread } from './stopped.ts'
+
+const TIMER_ABSTIME = 1
+
+/** The calls that have a restart block (kernel: restart_block.fn), and the argument that holds their timeout. */
+const TIMED: ReadonlyMap<number, 'nanosleep' | 'clock_nanosleep' | 'poll' | 'futex'> = new Map([
+  [NR.nanosleep, 'nanosleep'],
+  [NR.clock_nanosleep, 'clock_nanosleep'],
+  [NR.poll, 'poll'],
+  [NR.futex, 'futex'],
+])
+
+export const isTimedCall = (nr: number): boolean => TIMED.has(nr)
+
+function readTimespec(pid: number, at: bigint): bigint | undefined {
+  if (at === 0n) return undefined
+  const bytes = readMemory(pid, Number(at), 16)
+  const view = new DataView(bytes.buffer, bytes.byteOffset)
+  return view.getBigInt64(0, true) * 1_000_000_000n + view.getBigInt64(8, true)
+}
+
+/**
+ * What is left of the time of the call that `thread` was stopped in, in nanoseconds; undefined where it is not known.
+ * Sleeps tell it: the kernel has written the rest to the caller's `rem` (test/kernel/nanosleep-rem.test.ts). Others do
+ * not, and begin again with their whole timeout.
+ */
+export function timeLeft(thread: Thread): bigint | undefined {
+  const regs = thread.registers
+  switch (TIMED.get(Number(regs[REG.orig_ax]))) {
+    case 'nanosleep':
+      return readTimespec(thread.tid, regs[REG.si]!)
+    case 'clock_nanosleep':
+      return (regs[REG.si]! & BigInt(TIMER_ABSTIME)) === 0n ? readTimespec(thread.tid, regs[REG.r10]!) : undefined
+    default:
+      return undefined
+  }
+}
+
+/** The arguments of a timed call, with its timeout replaced by one that lies at `leftAt` in the task, where that is known. */
+export function argumentsAgain(nr: number, args: readonly bigint[], leftAt: bigint | undefined): bigint[] {
+  const again = [...args]
+  if (leftAt === undefined) return again
+  const kind = TIMED.get(nr)
+  if (kind === 'nanosleep') again[0] = leftAt
+  else if (kind === 'clock_nanosleep') again[2] = leftAt
+  return again
+}
+
