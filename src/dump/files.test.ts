@@ -19,7 +19,8 @@ beforeEach(() => {
 })
 
 afterEach(() => {
-  for (const child of started.splice(0)) child.kill('SIGKILL')
+  // The group: what the script started lives in it.
+  for (const child of started.splice(0)) process.kill(-child.pid, 'SIGKILL')
   closeSync(imagesFd)
   rmSync(place, { recursive: true, force: true })
 })
@@ -27,7 +28,7 @@ afterEach(() => {
 /** Starts a shell script that prints `ready` when its descriptors are set up, and then sleeps. Its pid. */
 async function start(script: string): Promise<number> {
   const child = Bun.spawn(['/bin/bash', '-c', `cd ${place}; ${script}`], {
-    stdin: 'ignore', stdout: Bun.file('/dev/null'), stderr: 'inherit',
+    stdin: 'ignore', stdout: Bun.file('/dev/null'), stderr: Bun.file('/dev/null'), detached: true,
   })
   started.push(child)
   for (let wait = 0; wait < 500; wait++) {

@@ -198,6 +198,13 @@ export function mmFields(facts: ProcessFacts, answers: ProcessAnswers, exeFileId
     mm_end_data: BigInt(stat.end_data), mm_start_stack: BigInt(stat.start_stack), mm_start_brk: BigInt(stat.start_brk),
     mm_brk: answers.brk, mm_arg_start: BigInt(stat.arg_start), mm_arg_end: BigInt(stat.arg_end),
     mm_env_start: BigInt(stat.env_start), mm_env_end: BigInt(stat.env_end), exe_file_id: exeFileId,
-    mm_saved_auxv: [...facts.auxv], dumpable: answers.dumpable, aios: [], thp_disabled: answers.thpDisabled,
+    mm_saved_auxv: auxvPairs(facts.auxv), dumpable: answers.dumpable, aios: [], thp_disabled: answers.thpDisabled,
   }
+}
+
+/** The auxiliary vector up to its AT_NULL: CRIU refuses the whole of the kernel's buffer, which is longer. */
+function auxvPairs(auxv: readonly bigint[]): bigint[] {
+  let end = 0
+  while (end + 1 < auxv.length && auxv[end] !== 0n) end += 2
+  return auxv.slice(0, end)
 }

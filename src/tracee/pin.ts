@@ -8,7 +8,7 @@ import { readFile, scratch } from '../linux/sys.ts'
 
 const MASK_BYTES = 1024
 
-/** Pins our main thread to the CPU on which `pid` ran last; our own CPUs come back when it is disposed of. */
+/** Pins our main thread to the CPU on which `pid` (0: we) ran last; our own CPUs come back when it is disposed of. */
 export class CpuPin {
   readonly #before: Uint8Array | undefined
 
@@ -17,7 +17,7 @@ export class CpuPin {
     const at = scratch.take(MASK_BYTES)
     const n = syscall(NR.sched_getaffinity, 0, MASK_BYTES, at)
     this.#before = n > 0 ? scratch.at(at, n).slice() : undefined
-    const stat = readFile(AT_FDCWD, `/proc/${pid}/stat`, [ENOENT, ESRCH])
+    const stat = readFile(AT_FDCWD, `/proc/${pid === 0 ? 'self' : pid}/stat`, [ENOENT, ESRCH])
     if (this.#before !== undefined && stat !== undefined) {
       const cpu = parseStat(stat).processor
       scratch.at(at, MASK_BYTES).fill(0)

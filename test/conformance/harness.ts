@@ -8,7 +8,16 @@
 // program dumps another restores.
 import { spawn as spawnChild, type Subprocess } from 'bun'
 import {
-  appendFileSync, chmodSync, closeSync, constants, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync,
+  appendFileSync,
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -62,11 +71,15 @@ async function gone(pids: readonly number[], others: ReadonlySet<number>): Promi
   for (const pid of pids)
     await until(`${pid} is gone`, () => (reap(pid) === 'other' && !exists(pid) ? true : undefined))
   // A tree that never stands still has pids that nobody noted. The runtime's own children are `others`.
-  await until('no orphan is left', () => {
-    const orphans = childrenOf(process.pid).filter(pid => !others.has(pid))
-    for (const pid of orphans) reap(pid)
-    return orphans.length === 0 || undefined
-  }, 3000)
+  await until(
+    'no orphan is left',
+    () => {
+      const orphans = childrenOf(process.pid).filter(pid => !others.has(pid))
+      for (const pid of orphans) reap(pid)
+      return orphans.length === 0 || undefined
+    },
+    3000,
+  )
 }
 
 export interface Ended {
@@ -130,7 +143,12 @@ export class Run {
     const binary = build(this.workload)
     const log = openSync(this.path('output'), constants.O_WRONLY | constants.O_APPEND)
     const child = spawnChild([binary, this.folder, ...args], {
-      stdin: 'ignore', stdout: log, stderr: log, detached: true, cwd: this.folder, env: { PATH: '/usr/bin:/bin', LANG: 'C' },
+      stdin: 'ignore',
+      stdout: log,
+      stderr: log,
+      detached: true,
+      cwd: this.folder,
+      env: { PATH: '/usr/bin:/bin', LANG: 'C' },
     })
     closeSync(log)
     this.#original = child
@@ -163,7 +181,10 @@ export class Run {
     this.#mustBeGood('dump', ended)
     if (options.leaveRunning) return ended.images
     if (this.#original !== undefined) {
-      await until('the dumped root has ended', () => this.#original!.signalCode ?? this.#original!.exitCode ?? undefined)
+      await until(
+        'the dumped root has ended',
+        () => this.#original!.signalCode ?? this.#original!.exitCode ?? undefined,
+      )
       this.#original = undefined
     }
     await gone(pids, this.#others)
@@ -188,7 +209,10 @@ export class Run {
   }
 
   async #command(
-    verb: Verb, images: string, more: readonly string[], terminal?: number,
+    verb: Verb,
+    images: string,
+    more: readonly string[],
+    terminal?: number,
   ): Promise<Ended & { log: string }> {
     const command = [programs[verb], verb, '-D', images, '-v4', '-o', `${verb}.log`, ...more]
     appendFileSync(this.path('commands'), `${command.map(word => `'${word}'`).join(' ')}\n`)

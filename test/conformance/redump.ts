@@ -20,7 +20,9 @@ const leftOut: Readonly<Record<string, string>> = {
   'core.thread_info.gpregs.orig_ax': 'the call that the thread was in: over, once its result is in ax',
   'core.tc.flags': 'PF_… of the kernel: whether the task was ever forked, randomised, signalled',
   'core.thread_info.fpregs.xsave.xstate_bv': 'the processor drops the bit of a part that is in its initial state',
-  'timens': 'the clocks when the dump was',
+  timens: 'the clocks when the dump was',
+  'ghost-file.ino': 'a deleted file is made again',
+  'ghost-file.atim': 'saving it reads it',
 }
 
 /** The same for workloads whose threads run, or wait in calls that keep time. */
@@ -33,15 +35,44 @@ const leftOutWhileRunning: Readonly<Record<string, string>> = {
 
 /** Fields that hold the number of an object, and which sort of object that is. */
 const identities: Readonly<Record<string, string>> = {
-  'fdinfo.id': 'file', 'files.id': 'file', 'files.reg.id': 'file', 'files.pipe.id': 'file', 'files.tty.id': 'file',
-  'files.fifo.id': 'file', 'files.tty.regf_id': 'file', 'files.fifo.regf_id': 'file', 'mm.exe_file_id': 'file',
-  'fs.cwd_id': 'file', 'fs.root_id': 'file', 'files.tty.tty_info_id': 'tty', 'tty-info.id': 'tty', 'tty-data.tty_id': 'tty',
-  'files.memfd.id': 'file', 'files.memfd.inode_id': 'memfd', 'memfd.inode_id': 'memfd', 'memfd.shmid': 'shm',
-  'files.pipe.pipe_id': 'pipe', 'files.fifo.pipe_id': 'pipe', 'pipes-data.pipe_id': 'pipe', 'fifo-data.pipe_id': 'pipe',
-  'ids.vm_id': 'vm', 'ids.files_id': 'table', 'ids.fs_id': 'fs', 'ids.sighand_id': 'sighand', 'core.ids.vm_id': 'vm',
-  'core.ids.files_id': 'table', 'core.ids.fs_id': 'fs', 'core.ids.sighand_id': 'sighand',
-  'core.thread_core.cg_set': 'cgroups', 'core.tc.cg_set': 'cgroups', 'inventory.root_cg_set': 'cgroups',
-  'ids.time_ns_id': 'time', 'core.ids.time_ns_id': 'time', 'inventory.root_ids.vm_id': '', 'inventory.root_ids.files_id': '', 'inventory.root_ids.fs_id': '',
+  'fdinfo.id': 'file',
+  'files.id': 'file',
+  'files.reg.id': 'file',
+  'files.pipe.id': 'file',
+  'files.tty.id': 'file',
+  'files.fifo.id': 'file',
+  'files.tty.regf_id': 'file',
+  'files.fifo.regf_id': 'file',
+  'mm.exe_file_id': 'file',
+  'fs.cwd_id': 'file',
+  'fs.root_id': 'file',
+  'files.tty.tty_info_id': 'tty',
+  'tty-info.id': 'tty',
+  'tty-data.tty_id': 'tty',
+  'files.memfd.id': 'file',
+  'files.memfd.inode_id': 'memfd',
+  'memfd.inode_id': 'memfd',
+  'memfd.shmid': 'shm',
+  'files.pipe.pipe_id': 'pipe',
+  'files.fifo.pipe_id': 'pipe',
+  'pipes-data.pipe_id': 'pipe',
+  'fifo-data.pipe_id': 'pipe',
+  'ids.vm_id': 'vm',
+  'ids.files_id': 'table',
+  'ids.fs_id': 'fs',
+  'ids.sighand_id': 'sighand',
+  'core.ids.vm_id': 'vm',
+  'core.ids.files_id': 'table',
+  'core.ids.fs_id': 'fs',
+  'core.ids.sighand_id': 'sighand',
+  'core.thread_core.cg_set': 'cgroups',
+  'core.tc.cg_set': 'cgroups',
+  'inventory.root_cg_set': 'cgroups',
+  'ids.time_ns_id': 'time',
+  'core.ids.time_ns_id': 'time',
+  'inventory.root_ids.vm_id': '',
+  'inventory.root_ids.files_id': '',
+  'inventory.root_ids.fs_id': '',
   'inventory.root_ids.sighand_id': '',
 }
 
@@ -54,8 +85,14 @@ function joined(vmas: readonly Vma[]): Vma[] {
   for (const next of vmas) {
     const last = result.at(-1)
     const follows =
-      last !== undefined && last.end === next.start && last.prot === next.prot && last.flags === next.flags &&
-      last.status === next.status && last.madv === next.madv && last.fdflags === next.fdflags && last.shmid === next.shmid &&
+      last !== undefined &&
+      last.end === next.start &&
+      last.prot === next.prot &&
+      last.flags === next.flags &&
+      last.status === next.status &&
+      last.madv === next.madv &&
+      last.fdflags === next.fdflags &&
+      last.shmid === next.shmid &&
       (last.pgoff === next.pgoff || last.pgoff + (last.end - last.start) === next.pgoff)
     if (follows) result[result.length - 1] = { ...last, end: next.end }
     else result.push(next)
@@ -97,7 +134,8 @@ class Listing {
     if (sort !== undefined && (typeof value === 'number' || typeof value === 'bigint'))
       this.facts.set(at, this.number(sort, value))
     else if (value instanceof Uint8Array) this.facts.set(at, Buffer.from(value).toString('hex'))
-    else if (Array.isArray(value)) for (const [index, inner] of value.entries()) this.add(`${at}[${index}]`, field, inner)
+    else if (Array.isArray(value))
+      for (const [index, inner] of value.entries()) this.add(`${at}[${index}]`, field, inner)
     else if (typeof value === 'object' && value !== null)
       for (const [name, inner] of Object.entries(value)) this.add(`${at}.${name}`, `${field}.${name}`, inner)
     else if (value !== undefined) this.facts.set(at, Bun.inspect(value))
@@ -146,7 +184,10 @@ class Listing {
 
   /** Notes a hash of each page. A page of zeros in anonymous memory is like none. */
   #pages(
-    key: 'PAGEMAP' | 'SHMEM_PAGEMAP', id: number, at: string, changing: readonly { start: number; size: number }[],
+    key: 'PAGEMAP' | 'SHMEM_PAGEMAP',
+    id: number,
+    at: string,
+    changing: readonly { start: number; size: number }[],
     anonymous: (address: number) => boolean,
   ): void {
     if (!this.#images.has(key, id)) return
@@ -169,12 +210,19 @@ class Listing {
 
   /** files.img and what hangs on it: in the order of the numbers that the tasks gave. */
   #sharedFiles(): void {
-    for (const [key, name] of [['FILES', 'files'], ['TTY_INFO', 'tty-info'], ['TTY_DATA', 'tty-data']] as const)
+    for (const [key, name] of [
+      ['FILES', 'files'],
+      ['TTY_INFO', 'tty-info'],
+      ['TTY_DATA', 'tty-data'],
+    ] as const)
       for (const entry of this.#images.readAny(key)) {
         const id = 'id' in entry ? entry.id : entry.tty_id
         this.add(`${name} ${this.number(key === 'FILES' ? 'file' : 'tty', id)}`, name, entry)
       }
-    for (const [key, name] of [['PIPES_DATA', 'pipes-data'], ['FIFO_DATA', 'fifo-data']] as const) {
+    for (const [key, name] of [
+      ['PIPES_DATA', 'pipes-data'],
+      ['FIFO_DATA', 'fifo-data'],
+    ] as const) {
       if (!this.#images.has(key)) continue
       for (const { entry, payload } of this.#images.readEntries(key)) {
         const at = `${name} ${this.number('pipe', entry.pipe_id)}`
@@ -187,7 +235,19 @@ class Listing {
   /** Every other file must be there in both, with the same entries. */
   #others(): void {
     const done: ReadonlySet<string> = new Set([
-      'PSTREE', 'CORE', 'IDS', 'MM', 'FS', 'FDINFO', 'PAGEMAP', 'PAGES', 'FILES', 'TTY_INFO', 'TTY_DATA', 'PIPES_DATA', 'FIFO_DATA',
+      'PSTREE',
+      'CORE',
+      'IDS',
+      'MM',
+      'FS',
+      'FDINFO',
+      'PAGEMAP',
+      'PAGES',
+      'FILES',
+      'TTY_INFO',
+      'TTY_DATA',
+      'PIPES_DATA',
+      'FIFO_DATA',
       'STATS',
     ])
     for (const name of this.#images.list()) {

@@ -10,16 +10,58 @@ const O_LARGEFILE = 0o100000
 
 /** Lines of /proc/PID/status that a restore must bring back. Not here: sizes of memory, counters, FDSize. */
 const statusLines = new Set([
-  'Name', 'Umask', 'Tgid', 'Pid', 'PPid', 'TracerPid', 'Uid', 'Gid', 'Groups', 'NSpid', 'Threads', 'SigPnd', 'ShdPnd', 'SigBlk',
-  'SigIgn', 'SigCgt', 'CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs', 'Seccomp', 'Seccomp_filters',
-  'THP_enabled', 'x86_Thread_features', 'Cpus_allowed',
+  'Name',
+  'Umask',
+  'Tgid',
+  'Pid',
+  'PPid',
+  'TracerPid',
+  'Uid',
+  'Gid',
+  'Groups',
+  'NSpid',
+  'Threads',
+  'SigPnd',
+  'ShdPnd',
+  'SigBlk',
+  'SigIgn',
+  'SigCgt',
+  'CapInh',
+  'CapPrm',
+  'CapEff',
+  'CapBnd',
+  'CapAmb',
+  'NoNewPrivs',
+  'Seccomp',
+  'Seccomp_filters',
+  'THP_enabled',
+  'x86_Thread_features',
+  'Cpus_allowed',
 ])
 
 /** Fields of /proc/PID/stat by their numbers in proc(5). */
 const statFields = {
-  ppid: 4, pgrp: 5, session: 6, tty_nr: 7, tpgid: 8, nice: 19, num_threads: 20, vsize: 23, startcode: 26, endcode: 27,
-  startstack: 28, exit_signal: 38, rt_priority: 40, policy: 41, start_data: 45, end_data: 46, start_brk: 47, arg_start: 48,
-  arg_end: 49, env_start: 50, env_end: 51,
+  ppid: 4,
+  pgrp: 5,
+  session: 6,
+  tty_nr: 7,
+  tpgid: 8,
+  nice: 19,
+  num_threads: 20,
+  vsize: 23,
+  startcode: 26,
+  endcode: 27,
+  startstack: 28,
+  exit_signal: 38,
+  rt_priority: 40,
+  policy: 41,
+  start_data: 45,
+  end_data: 46,
+  start_brk: 47,
+  arg_start: 48,
+  arg_end: 49,
+  env_start: 50,
+  env_end: 51,
 } as const
 
 // `sd`: soft dirty, which is about time and not about state. `ac`: the mapping was writable once, if only to be filled.
@@ -80,7 +122,10 @@ interface OpenDescription {
 
 function parseStat(text: string): Record<string, string> {
   // The name may hold spaces and parentheses: fields are counted from the last one.
-  const rest = text.slice(text.lastIndexOf(')') + 2).trim().split(' ')
+  const rest = text
+    .slice(text.lastIndexOf(')') + 2)
+    .trim()
+    .split(' ')
   const state = rest[0] ?? '?'
   const fields: Record<string, string> = {
     comm: text.slice(text.indexOf('(') + 1, text.lastIndexOf(')')),
@@ -107,12 +152,16 @@ function joined(mappings: readonly Mapping[]): string[] {
   for (const next of mappings) {
     const last = result.at(-1)
     const follows =
-      last !== undefined && last.end === next.start && last.attributes === next.attributes &&
+      last !== undefined &&
+      last.end === next.start &&
+      last.attributes === next.attributes &&
       (!last.ofFile || last.offset + (last.end - last.start) === next.offset)
     if (follows) result[result.length - 1] = { ...last, end: next.end }
     else result.push(next)
   }
-  return result.map(one => `${one.start.toString(16)}-${one.end.toString(16)} ${one.offset.toString(16)} ${one.attributes}`)
+  return result.map(
+    one => `${one.start.toString(16)}-${one.end.toString(16)} ${one.offset.toString(16)} ${one.attributes}`,
+  )
 }
 
 function readMaps(pid: number, ids: Renumbered): string[] {
@@ -124,12 +173,18 @@ function readMaps(pid: number, ids: Renumbered): string[] {
       // Anonymous shared memory may come back as a memfd of the name that it had: it behaves the same.
       const name = file === '/memfd:/dev/zero (deleted)' ? '/dev/zero (deleted)' : file
       const shared = /^(\/dev\/zero|\/memfd:|\/SYSV|\/\[aio|\[anon_shmem)/.test(name!) && protection!.endsWith('s')
-      const object = shared ? ids.of('shmem', `${device} ${inode}`) : `${device} ${inode}`
+      // A deleted file is made again: another inode of the same name.
+      const anew = shared || name!.endsWith(' (deleted)')
+      const object = anew ? ids.of('shmem', `${device} ${inode}`) : `${device} ${inode}`
       const [start, end] = range!.split('-').map(text => parseInt(text, 16)) as [number, number]
       const attributes = `${protection} ${object} ${name}`
       mappings.push({ start, end, offset: parseInt(offset!, 16), attributes, ofFile: inode !== '0' })
     } else if (line.startsWith('VmFlags:')) {
-      const flags = line.slice(8).trim().split(' ').filter(flag => !unstableVmFlags.has(flag))
+      const flags = line
+        .slice(8)
+        .trim()
+        .split(' ')
+        .filter(flag => !unstableVmFlags.has(flag))
       const last = mappings.pop()!
       mappings.push({ ...last, attributes: `${last.attributes} {${flags.join(' ')}}` })
     }
@@ -142,7 +197,10 @@ function readFiles(pid: number, ids: Renumbered, seen: OpenDescription[]): Recor
   for (const name of list(`/proc/${pid}/fd`).toSorted((a, b) => Number(a) - Number(b))) {
     const fd = Number(name)
     const target = link(`/proc/${pid}/fd/${fd}`)
-    const shown = target.replace(/^(pipe|socket|anon_inode|\/memfd:[^[]*):?\[(\d+)\]$/, (_, kind, inode) => `${kind}:[${ids.of(kind, inode)}]`)
+    const shown = target.replace(
+      /^(pipe|socket|anon_inode|\/memfd:[^[]*):?\[(\d+)\]$/,
+      (_, kind, inode) => `${kind}:[${ids.of(kind, inode)}]`,
+    )
     const info = read(`/proc/${pid}/fdinfo/${fd}`)
     const position = /^pos:\s*(\d+)/m.exec(info)?.[1] ?? '?'
     const flags = parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? '0', 8)
@@ -158,7 +216,12 @@ function readFiles(pid: number, ids: Renumbered, seen: OpenDescription[]): Recor
 
 /** The pids of a tree, root first, in the order of its branches. */
 export function treeOf(root: number): number[] {
-  return [root, ...childrenOf(root).toSorted((a, b) => a - b).flatMap(treeOf)]
+  return [
+    root,
+    ...childrenOf(root)
+      .toSorted((a, b) => a - b)
+      .flatMap(treeOf),
+  ]
 }
 
 export type VisibleState = Record<string, unknown>

@@ -49,7 +49,11 @@ const newest = (...files: string[]): number => Math.max(...files.map(file => sta
 
 /** Compiles `source` to `bin/name` unless that is newer already; the path. Throws what the compiler says. */
 export function compile(
-  source: string, binFolder: string, name: string, flags: readonly string[], headers: readonly string[],
+  source: string,
+  binFolder: string,
+  name: string,
+  flags: readonly string[],
+  headers: readonly string[],
 ): string {
   const binary = join(binFolder, name)
   mkdirSync(binFolder, { recursive: true })

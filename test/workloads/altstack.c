@@ -1,5 +1,5 @@
 // Stopped while a handler runs on the alternative stack, below it another handler: both return, into the right masks.
-// kinds: task/sigaltstack task/sas task/signals
+// kinds: task/user-areas task/actions
 #include "workload.h"
 
 static volatile int depth_reached, returned;

@@ -1,5 +1,5 @@
 // The smallest process there is: static, no C library, no heap, no thread pointer, no descriptor of its own.
-// kinds: task/core mem/vmas mem/stack
+// kinds: mem/mappings mem/pages task/x86-registers
 // cc: -nostdlib -static -fno-stack-protector -fno-builtin -fno-tree-loop-distribute-patterns
 static long call(long nr, long a, long b, long c) {
   long result;

@@ -1,5 +1,5 @@
 // A child with a root directory of its own, and a file open there.
-// kinds: task/fs task/root task/cwd
+// kinds: fd/path fd/regular
 #include "workload.h"
 
 static void inside(void *unused) {

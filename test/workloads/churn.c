@@ -1,5 +1,5 @@
 // A tree that never stands still: it forks, clones and ends while it is being stopped.
-// kinds: task/tree task/pstree task/threads task/thread
+// kinds: task/x86-registers
 // cc: -pthread
 // moves: tree
 #include "workload.h"

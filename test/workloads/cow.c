@@ -1,6 +1,6 @@
 // Private memory after fork: what one process writes the others never see, before and after the restore; untouched
 // pages read alike everywhere.
-// kinds: mem/anonymous mem/cow
+// kinds: mem/pages
 #include "workload.h"
 
 #define PAGES 256

@@ -1,5 +1,5 @@
 // User and group ids, groups, capability sets, securebits, no_new_privs, umask, keep-caps, per process and per thread.
-// kinds: task/credentials task/creds task/capabilities task/umask task/misc
+// kinds: task/credentials
 // cc: -pthread
 #include "workload.h"
 #include <grp.h>

@@ -1,5 +1,5 @@
 // Two processes with one working directory and one umask (CLONE_FS): what one changes the other one sees.
-// kinds: task/fs task/cwd task/umask
+// kinds: fd/path
 #include "workload.h"
 
 static volatile int *moved;

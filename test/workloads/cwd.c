@@ -1,5 +1,5 @@
 // Working directories: one's own, a child's, one with no permission to read it; umask.
-// kinds: task/fs task/cwd task/umask
+// kinds: fd/path fd/regular
 #include "workload.h"
 
 static bool here_is(const char *name) {

@@ -1,5 +1,5 @@
 // Character devices that hold no state of their own.
-// kinds: fd/chardev fd/device fd/character-device
+// kinds: fd/regular
 #include "workload.h"
 
 int main(int argc, char **argv) {

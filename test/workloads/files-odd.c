@@ -1,6 +1,6 @@
 // Names are bytes: files and folders whose names hold a newline, invalid UTF-8, quotes, backslashes, octal escapes
 // that are none, " (deleted)", and 255 bytes; open, mapped, and as the working directory.
-// kinds: fd/regular fd/reg fd/file fd/directory mem/private-file task/fs task/cwd
+// kinds: fd/regular fd/path mem/mappings
 #include "workload.h"
 
 static const char *const names[] = {

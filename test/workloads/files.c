@@ -1,6 +1,6 @@
 // Regular files and directories: positions, flags, close-on-exec, duplicates, sharing with a child by fork and by
 // CLONE_FILES, separate opens of one file, high numbers, holes in the table.
-// kinds: fd/regular fd/reg fd/file fd/directory fd/table
+// kinds: fd/regular fd/path fd/contents
 // cc: -pthread
 #include "workload.h"
 

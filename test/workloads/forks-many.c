@@ -1,5 +1,5 @@
 // A hundred processes: a wide root, and a chain. Each has its own value in memory that was shared by fork.
-// kinds: task/tree task/pstree mem/anonymous
+// kinds: mem/pages
 #include "workload.h"
 
 static char own[3 * PAGE];

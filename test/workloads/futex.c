@@ -1,6 +1,6 @@
 // Locks: threads blocked in a mutex, a condition variable and a barrier; a robust mutex in shared memory whose owner
 // dies after the restore; a mutex with priority inheritance, held over it.
-// kinds: task/futex task/robust-list task/robust
+// kinds: task/user-areas
 // cc: -pthread
 #include "workload.h"
 

@@ -1,5 +1,5 @@
 // The heap grows after the restore, by brk and by malloc; the stack grows, below where it ever was.
-// kinds: mem/stack mem/heap mem/brk mem/fields
+// kinds: mem/mappings mem/pages
 #include "workload.h"
 
 static int __attribute__((noinline)) deep(int left) {

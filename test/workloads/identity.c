@@ -1,5 +1,5 @@
 // What a program is known by: arguments, environment, auxiliary vector, executable, name; changed at run time.
-// kinds: task/identity task/exe mem/fields mem/mm mem/auxv task/comm task/dumpable
+// kinds: fd/build-id mem/mappings
 #include "workload.h"
 #include <sys/auxv.h>
 

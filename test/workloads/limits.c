@@ -1,5 +1,5 @@
 // Resource limits, nice value, scheduling policy, CPU affinity, oom score, personality, death signal, no huge pages.
-// kinds: task/limits task/rlimits task/sched task/personality task/oom task/pdeath task/affinity task/misc
+// kinds: task/limits task/scheduling
 #include "workload.h"
 #include <sys/personality.h>
 

@@ -1,6 +1,6 @@
 // Mappings of every plain sort: anonymous, of files, private and shared, of every protection, sparse, locked, advised,
 // growing down, of /dev/zero, with holes punched by mprotect and munmap.
-// kinds: mem/anonymous mem/private-file mem/shared-file mem/file mem/vmas mem/madvise mem/mlock
+// kinds: mem/mappings mem/pages
 #include "workload.h"
 
 static void *map(size_t pages, int protection, int flags, int fd, off_t offset) {

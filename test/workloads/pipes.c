@@ -1,6 +1,6 @@
 // Pipes: with data, full, resized, with one end only, not blocking, with both ends in one description, opened again
 // through /proc, shared by parent and child, and with a child blocked in each direction.
-// kinds: fd/pipe
+// kinds: fd/pipe fd/queue
 #include "workload.h"
 
 static void make(int fds[2], int flags) { must(pipe2(fds, flags) == 0); }

@@ -1,5 +1,5 @@
 // A thread and a child spin with every register loaded and make no system call; nothing that they hold may change.
-// kinds: task/regs task/registers task/core
+// kinds: task/x86-registers
 // cc: -pthread
 // moves: registers
 #include "workload.h"

@@ -1,6 +1,6 @@
 // Restartable sequences: a thread spins inside a critical section, registered by the C library. A stop, as any preemption,
 // must abort it: the commit at its end may never be reached by a section that began before the stop.
-// kinds: task/rseq
+// kinds: task/user-areas
 // cc: -pthread
 // moves: registers
 #include "workload.h"

@@ -1,6 +1,6 @@
 // Anonymous shared memory between forked processes: one object though mapped at several places, in pieces, with other
 // protections, by only some of them; a file that several processes have mapped shared.
-// kinds: mem/shared-anonymous mem/shmem mem/shared-file
+// kinds: mem/shared mem/mappings
 #include "workload.h"
 
 struct board {

@@ -1,5 +1,5 @@
 // Signal actions, masks, ignored signals, pending signals with their values and order, of the process and of a thread.
-// kinds: task/signals task/sigactions task/sigaction task/sigpending task/pending task/sigmask
+// kinds: task/actions task/pending task/question
 // cc: -pthread
 #include "workload.h"
 

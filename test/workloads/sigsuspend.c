@@ -1,5 +1,5 @@
 // Stopped inside rt_sigsuspend and pause: the mask in force there is not the mask that the task has afterwards.
-// kinds: task/sigmask
+// kinds: task/actions
 #include "workload.h"
 
 static volatile int usr1, usr2;

@@ -1,5 +1,5 @@
 // A child that is stopped by SIGSTOP stays stopped, and goes on at SIGCONT.
-// kinds: task/state task/stopped
+// kinds: task/pending
 #include "workload.h"
 
 static volatile int continued;

@@ -1,5 +1,5 @@
 // Two hundred threads, each with something of its own.
-// kinds: task/threads task/thread
+// kinds: task/x86-registers
 // cc: -pthread
 #include "workload.h"
 

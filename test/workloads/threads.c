@@ -1,6 +1,6 @@
 // Threads, each with its own: thread-local values, name, signal mask, alternative stack, robust list, scheduling
 // policy and nice value, pending signal. They are joined at the end, which needs clear_child_tid.
-// kinds: task/threads task/thread task/names task/comm task/sigmask task/sigaltstack task/robust-list task/tid-address task/sched task/rseq task/tls
+// kinds: task/user-areas task/scheduling task/pending
 // cc: -pthread
 #include "workload.h"
 #include <sys/rseq.h>

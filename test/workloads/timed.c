@@ -1,6 +1,6 @@
 // Calls that wait, most of them for a time, each in a thread of its own: they go on after the stop and after the restore,
 // and end as if nothing had happened. None of them may come back with EINTR.
-// kinds: task/restart task/timed-calls task/core
+// kinds: task/x86-registers
 // cc: -pthread
 // moves: registers tree
 #include "workload.h"

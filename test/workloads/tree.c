@@ -1,6 +1,6 @@
 // A tree with sessions, process groups whose leader is alive, a zombie, or gone, a session whose leader is gone,
 // zombies with their statuses, names, and a root that is a child subreaper.
-// kinds: task/tree task/pstree task/sessions task/session task/groups task/pgrp task/zombies task/zombie task/names
+// kinds: task/pending task/limits
 #include "workload.h"
 
 struct facts {

@@ -1,6 +1,6 @@
 // A program on a terminal that is not its own: stdin, stdout, stderr and controlling terminal at once, in raw mode.
 // A second argument names the terminal; without it the program makes one, so that it can run by itself.
-// kinds: tty/external tty/ext tty/tty
+// kinds: tty/*
 // alone: its terminal needs options, see test/conformance/tty-external.test.ts
 #include "workload.h"
 #include <termios.h>

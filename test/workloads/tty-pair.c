@@ -1,6 +1,6 @@
 // Pseudo-terminal pairs inside the tree: with data on its way in both directions, raw and cooked modes, window size, locked
 // termios, several opens of one end, a controlling terminal with a foreground group, a master alone.
-// kinds: tty/pts tty/ptmx tty/pty tty/pair tty/tty fd/tty
+// kinds: tty/*
 #include "workload.h"
 #include <termios.h>
 

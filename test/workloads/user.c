@@ -1,5 +1,5 @@
 // A whole tree of an ordinary user: no capability, not dumpable by default after its setuid.
-// kinds: task/credentials task/creds
+// kinds: task/credentials task/limits
 #include "workload.h"
 #include <grp.h>
 

@@ -1,0 +1,173 @@
+// What kinds and recipe say is gathered here as a program.
+import type { BardoError, Report } from '../base/errors.ts'
+import { externalKey, type External, type Inherited, type RestoreOptions } from '../base/options.ts'
+import type { ImageDirectory } from '../image/directory.ts'
+import type { Build, Maker, TaskBuild } from '../kinds/kind.ts'
+import { F_DUPFD_CLOEXEC } from '../linux/constants.ts'
+import type { CallName } from '../linux/nr.ts'
+import { ProgramBuilder } from '../program/build.ts'
+import { HOST, type Actor, type Argument, type Memory, type Phase, type Purpose, type Slot } from '../program/program.ts'
+import type { FilePlan } from './files.ts'
+
+/** A task's own calls, for one purpose. Files that it borrows are closed when `done` is called. */
+export class TaskSayer implements TaskBuild {
+  readonly #builder: ProgramBuilder
+  readonly #actor: Actor
+  readonly #purpose: Purpose
+  readonly #borrowed: Slot<'fd'>[] = []
+
+  constructor(builder: ProgramBuilder, actor: Actor, purpose: Purpose) {
+    this.#builder = builder
+    this.#actor = actor
+    this.#purpose = purpose
+  }
+
+  call(name: CallName, ...args: Argument[]): Slot<'value'> {
+    return this.#builder.call(this.#purpose, this.#actor, 'value', [], name, args)
+  }
+
+  attempt(accept: readonly number[], name: CallName, ...args: Argument[]): Slot<'value'> {
+    return this.#builder.call(this.#purpose, this.#actor, 'value', accept, name, args)
+  }
+
+  open(name: CallName, ...args: Argument[]): Slot<'fd'> {
+    return this.#builder.call(this.#purpose, this.#actor, 'fd', [], name, args)
+  }
+
+  memory(content: Uint8Array | number, pointers: Memory['pointers'] = []): Memory {
+    return this.#builder.memory(this.#actor, content, [], pointers)
+  }
+
+  borrow(file: Slot<'fd'>): Slot<'fd'> {
+    const [lent] = this.#builder.lend(this.#purpose, this.#actor as number, [file])
+    this.#borrowed.push(lent!)
+    return lent!
+  }
+
+  /** Gives back what was borrowed. */
+  done(): void {
+    for (const file of this.#borrowed) this.call('close', file)
+    this.#borrowed.length = 0
+  }
+}
+
+export class RestoreBuild implements Build {
+  readonly images: ImageDirectory
+  readonly options: RestoreOptions
+  readonly program: ProgramBuilder
+  readonly #files: FilePlan
+  readonly #report: Report
+  readonly #pids: ReadonlySet<number>
+  readonly #purpose: Purpose
+  /** Shared by all builds of one restore. */
+  readonly #made: Map<string, unknown>
+  readonly #making: string[]
+
+  constructor(
+    parts: {
+      images: ImageDirectory; options: RestoreOptions; program: ProgramBuilder; files: FilePlan; report: Report
+      pids: ReadonlySet<number>
+    },
+    purpose: Purpose, made = new Map<string, unknown>(), making: string[] = [],
+  ) {
+    this.images = parts.images
+    this.options = parts.options
+    this.program = parts.program
+    this.#files = parts.files
+    this.#report = parts.report
+    this.#pids = parts.pids
+    this.#purpose = purpose
+    this.#made = made
+    this.#making = making
+  }
+
+  /** The same build, saying for another purpose. */
+  as(purpose: Purpose): RestoreBuild {
+    return new RestoreBuild(
+      { images: this.images, options: this.options, program: this.program, files: this.#files, report: this.#report, pids: this.#pids },
+      purpose, this.#made, this.#making,
+    )
+  }
+
+  call(name: CallName, ...args: Argument[]): Slot<'value'> {
+    return this.program.call(this.#purpose, HOST, 'value', [], name, args)
+  }
+
+  attempt(accept: readonly number[], name: CallName, ...args: Argument[]): Slot<'value'> {
+    return this.program.call(this.#purpose, HOST, 'value', accept, name, args)
+  }
+
+  open(name: CallName, ...args: Argument[]): Slot<'fd'> {
+    return this.program.call(this.#purpose, HOST, 'fd', [], name, args)
+  }
+
+  loadFile(memory: Memory, offset: number): Slot<'fd'> {
+    return this.program.load(this.#purpose, memory, offset)
+  }
+
+  memory(content: Uint8Array | number, holds: { offset: number; slot: Slot }[] = []): Memory {
+    return this.program.memory(HOST, content, holds)
+  }
+
+  get<K extends string | number, V>(maker: Maker<K, V>, key: K): V {
+    const name = `${maker.name} ${key}`
+    if (this.#made.has(name)) return this.#made.get(name) as V
+    if (this.#making.includes(name)) throw new RangeError(`objects need each other: ${[...this.#making, name].join(' -> ')}`)
+    this.#making.push(name)
+    try {
+      const value = maker.make(key, this.as({ what: name, phase: this.#purpose.phase }))
+      this.#made.set(name, value)
+      return value
+    } finally {
+      this.#making.pop()
+    }
+  }
+
+  get inheritedAll(): readonly Inherited[] {
+    return this.options.inherited
+  }
+
+  inherited(external: External): Slot<'fd'> | undefined {
+    const key = externalKey(external)
+    const found = this.options.inherited.find(one => one.key === key)
+    if (found?.fd === undefined) return undefined
+    const { fd } = found
+    return this.get({ name: `descriptor ${fd} of ours for`, make: (_, at) => at.open('fcntl', fd, F_DUPFD_CLOEXEC, 0) }, key)
+  }
+
+  fileState(id: number): { readonly type: string; readonly state: unknown } | undefined {
+    return this.#files.fileState(id)
+  }
+
+  file(id: number): Slot<'fd'> {
+    return this.#files.make(id, this.as({ what: this.#files.placeOf(id), phase: this.#purpose.phase }))
+  }
+
+  /** A file of the images opened for a mapping or as a program. */
+  mapped(id: number, flags: number): Slot<'fd'> {
+    return this.#files.mapped(id, flags, this.as({ what: this.#files.placeOf(id), phase: 'files' }))
+  }
+
+  later(phase: Phase, say: (at: Build) => void): void {
+    say(this.as({ what: this.#purpose.what, phase }))
+  }
+
+  inTask(pid: number, phase: Phase, say: (at: TaskBuild) => void): void {
+    const sayer = this.task(pid, { what: this.#purpose.what, phase })
+    say(sayer)
+    sayer.done()
+  }
+
+  /** The sayer of a task's own calls. */
+  task(actor: number, purpose: Purpose): TaskSayer {
+    return new TaskSayer(this.program, actor, purpose)
+  }
+
+  hasTask(pid: number): boolean {
+    return this.#pids.has(pid)
+  }
+
+  refuse(finding: BardoError): void {
+    this.#report.add(finding)
+  }
+}

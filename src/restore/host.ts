@@ -1,0 +1,63 @@
+// What the plan needs to know of the machine that it restores on, read once.
+import { textOf } from '../base/bytes.ts'
+import { AT_FDCWD, ENOENT, ESRCH, RLIMIT_NOFILE } from '../linux/constants.ts'
+import { syscall } from '../linux/ffi.ts'
+import { NR } from '../linux/nr.ts'
+import { parseLimits, type Limit } from '../linux/proc/limits.ts'
+import { parseStatus } from '../linux/proc/status.ts'
+import { readDirectory, readFile, scratch, statOf } from '../linux/sys.ts'
+import { readAffinity } from '../kinds/task/scheduling.ts'
+
+const CAP_SYS_RESOURCE = 24n
+
+export type Host = {
+  pidTaken(pid: number): boolean
+  nameOf(pid: number): string
+  readonly limits: readonly Limit[]
+  /** Whether hard limits may be raised (CAP_SYS_RESOURCE). */
+  readonly maySetLimits: boolean
+  readonly permitted: bigint
+  readonly bounding: bigint
+  readonly affinity: Uint8Array
+  readonly oom_score_adj: number
+  /** Our own open descriptors, and one past the highest that we and the tasks may have meanwhile. */
+  readonly descriptors: readonly number[]
+  readonly descriptorsMax: number
+  /** prctl PR_TIMER_CREATE_RESTORE_IDS, Linux 6.15. */
+  readonly restoresTimerIds: boolean
+}
+
+const text = (path: string): string => textOf(readFile(AT_FDCWD, path) ?? new Uint8Array())
+
+/** Reads the host; raises our own soft limit of descriptors to the hard one, which every restored task begins with. */
+export function readHost(): Host {
+  const status = parseStatus(readFile(AT_FDCWD, '/proc/self/status')!)
+  const limits = parseLimits(readFile(AT_FDCWD, '/proc/self/limits')!)
+  const descriptorsMax = raiseDescriptors(limits[RLIMIT_NOFILE]!)
+  return {
+    pidTaken: pid => typeof statOf(AT_FDCWD, `/proc/${pid}`, 0) !== 'number',
+    nameOf: pid => textOf(readFile(AT_FDCWD, `/proc/${pid}/comm`, [ENOENT, ESRCH]) ?? new Uint8Array()).trim(),
+    limits,
+    maySetLimits: ((status.capEff >> CAP_SYS_RESOURCE) & 1n) === 1n,
+    permitted: status.capPrm,
+    bounding: status.capBnd,
+    affinity: readAffinity(0),
+    oom_score_adj: Number(text('/proc/self/oom_score_adj')),
+    descriptors: readDirectory(AT_FDCWD, '/proc/self/fd').map(Number),
+    descriptorsMax,
+    restoresTimerIds: kernelIsAtLeast(6, 15),
+  }
+}
+
+function raiseDescriptors(limit: Limit): number {
+  const mark = scratch.mark()
+  const at = scratch.put(new Uint8Array(BigUint64Array.of(limit.max, limit.max).buffer))
+  const result = syscall(NR.prlimit64, 0, RLIMIT_NOFILE, at, 0)
+  scratch.release(mark)
+  return Number(result < 0 ? limit.cur : limit.max)
+}
+
+function kernelIsAtLeast(major: number, minor: number): boolean {
+  const [a = 0, b = 0] = text('/proc/sys/kernel/osrelease').split('.').map(part => parseInt(part, 10))
+  return a > major || (a === major && b >= minor)
+}

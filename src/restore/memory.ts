@@ -1,0 +1,386 @@
+// The memory of the tasks as steps: what a child has by birth is kept, what differs is unmapped, mapped and filled.
+import { BardoError, type Report } from '../base/errors.ts'
+import type { ImageDirectory } from '../image/directory.ts'
+import type { memfd_inode_entry } from '../image/messages/memfd.ts'
+import type { vma_entry } from '../image/messages/mm.ts'
+import {
+  MADV_DONTNEED, MAP_ANONYMOUS, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_LOCKED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED,
+  MREMAP_FIXED, MREMAP_MAYMOVE, O_ACCMODE, O_RDONLY, O_RDWR, PAGE_SIZE, PROT_WRITE, PR_SET_MM, PR_SET_MM_MAP,
+  PR_SET_THP_DISABLE,
+} from '../linux/constants.ts'
+import { MAP_DROPPABLE, STATUS, adviceOf, hasOwnPages } from '../kinds/mem/mappings.ts'
+import type { Places, Run, Slot } from '../program/program.ts'
+import type { ParkedPart } from '../program/spawn.ts'
+import type { RestoreBuild } from './build.ts'
+import { readPagemap, whereOf, type PageRun, type Task } from './load.ts'
+import { PagesFiles } from './pages.ts'
+
+/** A mapping as it is while the tree is made. */
+type Mapped = { readonly vma: vma_entry; prot: number }
+
+const isSpecial = (vma: vma_entry): boolean => (vma.status & (STATUS.VDSO | STATUS.VVAR | STATUS.VSYSCALL)) !== 0
+const sizeOf = (vma: vma_entry): number => Number(vma.end - vma.start)
+const KEPT_FLAGS = MAP_PRIVATE | MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_DROPPABLE
+
+/** Whether a child has this mapping from its parent: the same place, the same object. */
+function isInherited(mine: vma_entry, theirs: vma_entry): boolean {
+  return (
+    mine.start === theirs.start && mine.end === theirs.end && mine.shmid === theirs.shmid && mine.pgoff === theirs.pgoff &&
+    (mine.status & ~STATUS.HEAP) === (theirs.status & ~STATUS.HEAP) &&
+    (mine.flags & KEPT_FLAGS) === (theirs.flags & KEPT_FLAGS) && mine.fdflags === theirs.fdflags
+  )
+}
+
+const SHARED = STATUS.FILE_SHARED | STATUS.ANON_SHARED
+
+export class MemoryPlan {
+  readonly #at: RestoreBuild
+  readonly #images: ImageDirectory
+  readonly #places: Places
+  readonly #parked: readonly ParkedPart[]
+  readonly #report: Report
+  readonly #pages: PagesFiles
+  readonly #layouts = new Map<Task, Mapped[]>()
+  readonly #memfds: ReadonlyMap<number, memfd_inode_entry>
+  readonly #sizes: Map<string, number>
+
+  constructor(at: RestoreBuild, places: Places, parked: readonly ParkedPart[], tasks: readonly Task[], report: Report) {
+    this.#at = at
+    this.#images = at.images
+    this.#places = places
+    this.#parked = parked
+    this.#report = report
+    this.#pages = new PagesFiles(at.images)
+    const inodes = at.images.has('MEMFD_INODE') ? at.images.read('MEMFD_INODE') : []
+    this.#memfds = new Map(inodes.map(inode => [Number(inode.inode_id), inode]))
+    this.#sizes = new Map()
+    for (const task of tasks)
+      for (const vma of task.vmas) {
+        if ((vma.status & STATUS.ANON_SHARED) === 0) continue
+        const key = String(vma.shmid)
+        this.#sizes.set(key, Math.max(this.#sizes.get(key) ?? 0, Number(vma.pgoff) + sizeOf(vma)))
+      }
+  }
+
+  /** The pages files that are open meanwhile are closed. */
+  [Symbol.dispose](): void {
+    this.#pages[Symbol.dispose]()
+  }
+
+  /** Makes the memory of `task` out of what it is born with: its parent's, or the parked vdso alone. */
+  make(task: Task): void {
+    const purpose = { what: `memory of ${whereOf(task)}`, phase: 'tasks' } as const
+    const say = this.#at.task(task.pid, purpose)
+    const inherited = task.parent === undefined ? [] : (this.#layouts.get(task.parent) ?? [])
+    const { park } = this.#places
+
+    const kept = new Map<vma_entry, Mapped>()
+    const byStart = new Map(inherited.map(mapped => [mapped.vma.start, mapped]))
+    for (const vma of task.vmas) {
+      const theirs = byStart.get(vma.start)
+      if (!isSpecial(vma) && theirs !== undefined && isInherited(vma, theirs.vma)) kept.set(vma, theirs)
+    }
+
+    const moves = this.#planVdso(task, inherited)
+    for (const { from, size, offset } of moves.toPark) say.call('mremap', from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, park + offset)
+    this.#unmapOthers(say, inherited, [...kept.keys()], moves.stay)
+    for (const { to, size, offset } of moves.fromPark) say.call('mremap', park + offset, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to)
+    for (const { offset, size } of moves.gone) say.call('munmap', park + offset, size)
+
+    const fill = new Set(this.#mappingsWithPages(task))
+    const layout: Mapped[] = []
+    const files: { vma: vma_entry; file: Slot<'fd'> }[] = []
+    for (const vma of task.vmas) {
+      const mine = kept.get(vma)
+      if (mine !== undefined) layout.push({ vma, prot: mine.prot })
+      else if (isSpecial(vma)) layout.push({ vma, prot: vma.prot })
+      else {
+        layout.push({ vma, prot: fill.has(vma) ? vma.prot | PROT_WRITE : vma.prot })
+        const file = this.#report.collect(() => this.#backing(vma, task))
+        if (file !== undefined) files.push({ vma, file })
+      }
+    }
+    this.#layouts.set(task, layout)
+    this.#map(task, say, layout, kept, files)
+    this.#fill(task, layout, kept)
+  }
+
+  /** Where the parts of vvar and vdso are and go; through the parking place, so that none lands on another. */
+  #planVdso(task: Task, inherited: readonly Mapped[]) {
+    const plan = {
+      toPark: [] as { from: number; size: number; offset: number }[],
+      fromPark: [] as { to: number; size: number; offset: number }[],
+      gone: [] as { size: number; offset: number }[],
+      stay: [] as { start: number; end: number }[],
+    }
+    const find = (list: readonly vma_entry[], bit: number): vma_entry | undefined => list.find(vma => (vma.status & bit) !== 0)
+    const theirs = inherited.map(({ vma }) => vma)
+    for (const [bit, parts] of this.#partsByKind()) {
+      const wanted = find(task.vmas, bit)
+      const total = parts.reduce((sum, part) => sum + part.size, 0)
+      const has = task.parent === undefined ? undefined : find(theirs, bit)
+      if (task.parent !== undefined && has === undefined) {
+        if (wanted !== undefined)
+          this.#report.add(new BardoError('unsupported', 'a task has a vdso and its parent has none', { where: whereOf(task) }))
+        continue
+      }
+      if (wanted !== undefined && sizeOf(wanted) !== total) {
+        this.#report.add(otherKernel(task))
+        continue
+      }
+      if (wanted !== undefined && has !== undefined && wanted.start === has.start) {
+        plan.stay.push({ start: Number(wanted.start), end: Number(wanted.end) })
+        continue
+      }
+      let inner = 0
+      for (const { size, offset } of parts) {
+        if (has !== undefined) plan.toPark.push({ from: Number(has.start) + inner, size, offset })
+        if (wanted !== undefined) plan.fromPark.push({ to: Number(wanted.start) + inner, size, offset })
+        else plan.gone.push({ size, offset })
+        inner += size
+      }
+    }
+    return plan
+  }
+
+  #partsByKind(): [number, ParkedPart[]][] {
+    return [
+      [STATUS.VVAR, this.#parked.filter(part => part.path !== '[vdso]')],
+      [STATUS.VDSO, this.#parked.filter(part => part.path === '[vdso]')],
+    ]
+  }
+
+  /** Unmaps what was inherited and is not kept, in as few calls as there are gaps between what stays. */
+  #unmapOthers(
+    say: ReturnType<RestoreBuild['task']>, inherited: readonly Mapped[], kept: readonly vma_entry[],
+    stay: readonly { start: number; end: number }[],
+  ): void {
+    const mapped = inherited.filter(({ vma }) => (vma.status & STATUS.VSYSCALL) === 0)
+    if (mapped.length === 0) return
+    const { scratch, scratchSize, park } = this.#places
+    const parkEnd = park + this.#parked.reduce((sum, part) => sum + part.size, PAGE_SIZE)
+    const walls = [
+      ...kept.map(vma => ({ start: Number(vma.start), end: Number(vma.end) })), ...stay,
+      { start: scratch, end: scratch + scratchSize }, { start: park, end: parkEnd },
+    ].sort((a, b) => a.start - b.start)
+    let wall = 0
+    let from = -1
+    let to = 0
+    const flush = (): void => {
+      if (from >= 0) say.call('munmap', from, to - from)
+      from = -1
+    }
+    for (const { vma } of mapped) {
+      const [start, end] = [Number(vma.start), Number(vma.end)]
+      while (wall < walls.length && walls[wall]!.end <= start) {
+        wall++
+        flush()
+      }
+      const here = walls[wall]
+      if (here !== undefined && here.start < end) {
+        flush()
+        continue
+      }
+      if (from < 0) from = start
+      to = end
+    }
+    flush()
+  }
+
+  *#mappingsWithPages(task: Task): Generator<vma_entry> {
+    const { runs } = task.pages
+    let next = 0
+    for (const vma of task.vmas) {
+      while (next < runs.length && runs[next]!.end <= Number(vma.start)) next++
+      if (next < runs.length && runs[next]!.start < Number(vma.end)) yield vma
+    }
+  }
+
+  /** The file behind a mapping, as an open file of ours; undefined for anonymous memory. */
+  #backing(vma: vma_entry, task: Task): Slot<'fd'> | undefined {
+    const where = `${whereOf(task)}, mapping ${vma.start.toString(16)}-${vma.end.toString(16)}`
+    if ((vma.status & (STATUS.SYSVIPC | STATUS.SOCKET | STATUS.AIORING | STATUS.SHSTK | STATUS.UPROBES)) !== 0)
+      throw new BardoError('unsupported', 'memory of this kind is not supported yet', {
+        where, why: 'it is System V shared memory, a packet socket, an aio ring, a shadow stack or has uprobes',
+      })
+    if ((vma.status & STATUS.ANON_SHARED) !== 0) return this.#sharedMemory(vma.shmid, this.#sizes.get(String(vma.shmid)) ?? 0)
+    if ((vma.status & STATUS.MEMFD) !== 0) return this.#memfd(Number(vma.shmid), where)
+    if ((vma.status & (STATUS.FILE_PRIVATE | STATUS.FILE_SHARED)) === 0) return undefined
+    const flags = (vma.fdflags ?? ((vma.status & STATUS.FILE_SHARED) !== 0 && (vma.prot & PROT_WRITE) !== 0 ? O_RDWR : O_RDONLY)) & O_ACCMODE
+    return this.#at.mapped(Number(vma.shmid), (vma.status & STATUS.FILE_PRIVATE) !== 0 ? O_RDONLY : flags)
+  }
+
+  /** CRIU keeps shared anonymous memory as a memfd by the name /dev/zero. */
+  #memfd(id: number, where: string): Slot<'fd'> {
+    const file = this.#at.fileState(id)
+    const inode = this.#memfds.get(Number((file?.state as { inode_id?: number | bigint } | undefined)?.inode_id ?? -1))
+    if (file?.type !== 'MEMFD' || inode === undefined) throw new BardoError('bad-image', 'a mapping is of a memfd that is not there', { where })
+    if (inode.name !== '/dev/zero') throw new BardoError('unsupported', `memfd ${JSON.stringify(inode.name)} is not supported yet`, { where })
+    return this.#sharedMemory(BigInt(inode.shmid), Number(inode.size))
+  }
+
+  #sharedMemory(shmid: bigint, bytes: number): Slot<'fd'> {
+    const name = { name: 'shared memory', make: () => this.#makeShared(shmid, bytes) }
+    return this.#at.get(name, String(shmid))
+  }
+
+  #makeShared(shmid: bigint, bytes: number): Slot<'fd'> {
+    const purpose = { what: `shared memory ${shmid}`, phase: 'files' } as const
+    const { program } = this.#at
+    const result = program.slot('fd', 'host')
+    const { head, rest } = this.#images.readHeaded('SHMEM_PAGEMAP', Number(shmid))
+    const pages = readPagemap(rest, head.pages_id, purpose.what, bytes)
+    program.host(purpose, { name: 'shared_memory', bytes, result })
+    if (pages.runs.length > 0) {
+      const from = this.#pagesSlot(head.pages_id)
+      program.host(purpose, { name: 'copy', from, to: result, runs: pages.runs.map(run => toRun(run)) })
+    }
+    return result
+  }
+
+  /** The file of pages as a slot: opened in the program, when it runs. */
+  #pagesSlot(pagesId: number): Slot<'fd'> {
+    return this.#at.get(
+      { name: 'pages', make: id => this.#at.as({ what: `pages-${id}.img`, phase: 'files' }).open('openat', this.#images.fd, `pages-${id}.img`, 0o2000000, 0) },
+      pagesId,
+    )
+  }
+
+  #map(
+    task: Task, say: ReturnType<RestoreBuild['task']>, layout: readonly Mapped[], kept: ReadonlyMap<vma_entry, Mapped>,
+    files: readonly { vma: vma_entry; file: Slot<'fd'> }[],
+  ): void {
+    const purpose = { what: `memory of ${whereOf(task)}`, phase: 'tasks' } as const
+    const distinct = [...new Map(files.map(({ file }) => [file.id, file])).values()]
+    const lent = this.#at.program.lend(purpose, task.pid, distinct)
+    const numberOf = new Map(distinct.map((file, index) => [file.id, lent[index]!]))
+    const fileOf = new Map(files.map(({ vma, file }) => [vma, numberOf.get(file.id)!]))
+    for (const { vma, prot } of layout) {
+      if (kept.has(vma) || isSpecial(vma)) continue
+      const file = fileOf.get(vma)
+      const type = (vma.status & SHARED) !== 0 ? MAP_SHARED : (vma.flags & MAP_DROPPABLE) !== 0 ? MAP_DROPPABLE : MAP_PRIVATE
+      const flags = type | MAP_FIXED_NOREPLACE | (vma.flags & (MAP_GROWSDOWN | MAP_NORESERVE)) | (file === undefined ? MAP_ANONYMOUS : 0)
+      say.call('mmap', vma.start, sizeOf(vma), prot, flags, file ?? -1, file === undefined ? 0 : vma.pgoff)
+    }
+    for (const file of lent) say.call('close', file)
+  }
+
+  /** Says what of the task's pages is written: all in new mappings, what differs from the parent's in kept ones. */
+  #fill(task: Task, layout: readonly Mapped[], kept: ReadonlyMap<vma_entry, Mapped>): void {
+    const purpose = { what: `pages of ${whereOf(task)}`, phase: 'tasks' } as const
+    const say = this.#at.task(task.pid, purpose)
+    const runs: Run[] = []
+    const mine = new Cursor(task.pages.runs)
+    const theirs = new Cursor(task.parent?.pages.runs ?? [])
+    for (const mapped of layout) {
+      const { vma } = mapped
+      const [start, end] = [Number(vma.start), Number(vma.end)]
+      const wanted = mine.within(start, end)
+      if (isSpecial(vma)) {
+        if ((vma.status & STATUS.VDSO) !== 0) this.#compareVdso(task, wanted)
+        continue
+      }
+      if ((vma.status & SHARED) !== 0) continue
+      if (!kept.has(vma)) {
+        for (const run of wanted) runs.push(toRun(run))
+        continue
+      }
+      const parent = hasOwnPages(vma) ? theirs.within(start, end) : []
+      const { write, drop } = this.#pages.differences(task.pages.pagesId, wanted, task.parent!.pages.pagesId, parent)
+      if (write.length > 0 && (mapped.prot & PROT_WRITE) === 0) {
+        mapped.prot |= PROT_WRITE
+        say.call('mprotect', start, end - start, mapped.prot)
+      }
+      for (const run of write) runs.push(toRun(run))
+      for (const range of drop) say.call('madvise', range.start, range.end - range.start, MADV_DONTNEED)
+    }
+    if (runs.length > 0) this.#at.program.fill(purpose, task.pid, this.#pagesSlot(task.pages.pagesId), runs)
+  }
+
+  /** A vdso is moved, not written: so the image's must be this kernel's. */
+  #compareVdso(task: Task, wanted: readonly PageRun[]): void {
+    const own = ownVdso()
+    let at = 0
+    for (const run of wanted) {
+      const bytes = this.#pages.bytes(task.pages.pagesId, run.offset, run.end - run.start)
+      if (Buffer.compare(bytes, own.subarray(at, at + bytes.length)) !== 0) {
+        this.#report.add(otherKernel(task))
+        return
+      }
+      at += bytes.length
+    }
+  }
+
+  /** Protection, advice and locks, and the fields of the address space: when nothing is written any more. */
+  finish(task: Task): void {
+    const purpose = { what: `memory of ${whereOf(task)}`, phase: 'memory' } as const
+    const say = this.#at.task(task.pid, purpose)
+    for (const { vma, prot } of this.#layouts.get(task) ?? []) {
+      if (isSpecial(vma)) continue
+      const [start, size] = [vma.start, sizeOf(vma)]
+      if (prot !== vma.prot) say.call('mprotect', start, size, vma.prot)
+      for (const advice of adviceOf(vma)) say.call('madvise', start, size, advice)
+      if ((vma.flags & MAP_LOCKED) !== 0) say.call('mlock', start, size)
+    }
+    const { mm } = task
+    const exe = this.#at.mapped(mm.exe_file_id, O_RDONLY)
+    const auxv = say.memory(new Uint8Array(BigUint64Array.from(mm.mm_saved_auxv).buffer))
+    say.call('prctl', PR_SET_MM, PR_SET_MM_MAP, this.#mmMap(say, task, auxv, say.borrow(exe)), MM_MAP_SIZE, 0)
+    say.done()
+    if (mm.thp_disabled === true) say.call('prctl', PR_SET_THP_DISABLE, 1, 0, 0, 0)
+  }
+
+  /** struct prctl_mm_map (linux/prctl.h): eleven addresses, auxv and its size, the program's descriptor. */
+  #mmMap(say: ReturnType<RestoreBuild['task']>, task: Task, auxv: ReturnType<typeof say.memory>, exe: Slot<'fd'>) {
+    const { mm } = task
+    const bytes = new Uint8Array(MM_MAP_SIZE)
+    const words = new BigUint64Array(bytes.buffer)
+    words.set([
+      mm.mm_start_code, mm.mm_end_code, mm.mm_start_data, mm.mm_end_data, mm.mm_start_brk, mm.mm_brk, mm.mm_start_stack,
+      mm.mm_arg_start, mm.mm_arg_end, mm.mm_env_start, mm.mm_env_end,
+    ])
+    new DataView(bytes.buffer).setUint32(96, auxv.bytes.length, true)
+    return this.#at.program.memory(task.pid, bytes, [{ offset: 100, slot: exe }], [{ offset: 88, memory: auxv }])
+  }
+}
+
+const MM_MAP_SIZE = 104
+
+const toRun = (run: PageRun): Run => ({ address: run.start, length: run.end - run.start, offset: run.offset })
+
+const otherKernel = (task: Task): BardoError =>
+  new BardoError('unsupported', 'the image was made on another kernel: its vdso is not ours', {
+    where: whereOf(task), hint: 'restore it on a machine with the kernel on which it was dumped',
+  })
+
+let vdsoBytes: Uint8Array | undefined
+
+/** Our own vdso, which the kernel maps into every process alike. */
+function ownVdso(): Uint8Array {
+  vdsoBytes ??= PagesFiles.ownVdso()
+  return vdsoBytes
+}
+
+/** Walks sorted runs once, in the order of the mappings. */
+class Cursor {
+  readonly #runs: readonly PageRun[]
+  #next = 0
+
+  constructor(runs: readonly PageRun[]) {
+    this.#runs = runs
+  }
+
+  /** The parts of the runs that lie in [start, end), which never goes back. */
+  within(start: number, end: number): PageRun[] {
+    const runs = this.#runs
+    while (this.#next < runs.length && runs[this.#next]!.end <= start) this.#next++
+    const found: PageRun[] = []
+    for (let index = this.#next; index < runs.length && runs[index]!.start < end; index++) {
+      const run = runs[index]!
+      const from = Math.max(run.start, start)
+      found.push({ start: from, end: Math.min(run.end, end), offset: run.offset + from - run.start })
+    }
+    return found
+  }
+}
+
