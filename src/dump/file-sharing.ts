@@ -18,8 +18,8 @@ const [EQUAL, LESS, MORE] = [0, 1, 2]
 
 /**
  * Descriptions found so far. Files that differ in inode differ; among the rest kcmp(2) tells. The kernel compares
- * obfuscated addresses (kernel/kcmp.c), so its order has nothing to do with ours and plain trees stay as shallow as random ones:
- * a million descriptors of /dev/null take some 30 comparisons each.
+ * obfuscated addresses (kernel/kcmp.c), so its order has nothing to do with ours and plain trees stay as shallow as
+ * random ones: a million descriptors of /dev/null take some 30 comparisons each.
  */
 export class Descriptions {
   readonly #trees = new Map<number, Description>()
@@ -28,7 +28,12 @@ export class Descriptions {
    * The description of descriptor `fd` of process `pid`, whose file has this device and inode number. One that was not
    * met before is added with id 0 and type 0, for the caller to fill in.
    */
-  find(pid: number, fd: number, dev: number, ino: number): { readonly description: Description; readonly isNew: boolean } {
+  find(
+    pid: number,
+    fd: number,
+    dev: number,
+    ino: number,
+  ): { readonly description: Description; readonly isNew: boolean } {
     // Two inodes may fall together here: kcmp tells them apart.
     const key = (ino % 0x1_0000_0000) + (dev % 0x10_0000) * 0x1_0000_0000
     const added: Description = { pid, fd, id: 0, type: 0, less: undefined, more: undefined }

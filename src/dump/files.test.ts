@@ -1,6 +1,16 @@
 // The collector on live processes with odd descriptors. Linux says what they are; the images must say the same.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { Report } from '../base/errors.ts'
 import type { DumpOptions, External } from '../base/options.ts'
 import { ImageDirectory } from '../image/directory.ts'
@@ -28,7 +38,10 @@ afterEach(() => {
 /** Starts a shell script that prints `ready` when its descriptors are set up, and then sleeps. Its pid. */
 async function start(script: string): Promise<number> {
   const child = Bun.spawn(['/bin/bash', '-c', `cd ${place}; ${script}`], {
-    stdin: 'ignore', stdout: Bun.file('/dev/null'), stderr: Bun.file('/dev/null'), detached: true,
+    stdin: 'ignore',
+    stdout: Bun.file('/dev/null'),
+    stderr: Bun.file('/dev/null'),
+    detached: true,
   })
   started.push(child)
   for (let wait = 0; wait < 500; wait++) {
@@ -45,12 +58,21 @@ type Collected = { images: ImageDirectory; report: Report; files: Map<number, fi
 
 function collect(pids: readonly number[], more: { externals?: External[]; ghostLimitBytes?: number } = {}): Collected {
   const options = {
-    externals: [], shellJob: false, fileValidation: 'buildid', ghostLimitBytes: 1 << 20, evasiveDevices: false, ...more,
+    externals: [],
+    shellJob: false,
+    fileValidation: 'buildid',
+    ghostLimitBytes: 1 << 20,
+    evasiveDevices: false,
+    ...more,
   } as unknown as DumpOptions
   const report = new Report()
   const writer = new ImageWriter(imagesFd)
   const files = new FileCollector({
-    images: writer, options, report, hasSession: () => true, hasTask: id => pids.includes(id),
+    images: writer,
+    options,
+    report,
+    hasSession: () => true,
+    hasTask: id => pids.includes(id),
   })
   for (const [i, pid] of pids.entries()) files.descriptors({ pid, comm: 'test', filesId: i + 1 })
   files.finish()
@@ -61,7 +83,8 @@ function collect(pids: readonly number[], more: { externals?: External[]; ghostL
 
 const table = (from: Collected, filesId = 1): Map<number, fdinfo_entry> =>
   new Map(from.images.read('FDINFO', filesId).map(entry => [entry.fd, entry]))
-const fileOf = (from: Collected, fd: number, filesId = 1): file_entry => from.files.get(table(from, filesId).get(fd)!.id)!
+const fileOf = (from: Collected, fd: number, filesId = 1): file_entry =>
+  from.files.get(table(from, filesId).get(fd)!.id)!
 
 test('regular files: name, flags, position, size, sharing', async () => {
   writeFileSync(`${place}/data`, '0123456789')
@@ -73,7 +96,8 @@ test('regular files: name, flags, position, size, sharing', async () => {
   expect(got.report.findings).toEqual([])
 
   expect(fileOf(got, 3)).toMatchObject({
-    type: fd_types.REG, reg: { name: `${place}/data`, flags: O_LARGEFILE, pos: 4n, size: 10n, build_id: [] },
+    type: fd_types.REG,
+    reg: { name: `${place}/data`, flags: O_LARGEFILE, pos: 4n, size: 10n, build_id: [] },
   })
   expect(fileOf(got, 3).reg!.mode).toBe(statSync(`${place}/data`).mode)
   expect(fileOf(got, 4).reg).toMatchObject({ name: `${place}/log`, flags: O_WRONLY | O_APPEND | O_LARGEFILE })
@@ -149,6 +173,17 @@ test('deleted files are carried, once, with holes left out', async () => {
   expect(part.length).toBeLessThan(1 << 16)
 })
 
+test('deleted directories and fifos are carried', async () => {
+  const pid = await start(
+    'mkdir dir; mkfifo fifo; exec 3<dir 4<>fifo; echo hi >&4; rmdir dir; rm fifo; touch ready; exec sleep 1000',
+  )
+  const got = collect([pid])
+  expect(got.report.findings).toEqual([])
+  expect(fileOf(got, 3).reg!.name).toBe(`${place}/dir`)
+  expect(got.files.get(fileOf(got, 4).fifo!.regf_id!)!.reg!.name).toBe(`${place}/fifo`)
+  expect([1, 2].map(id => got.images.readOne('GHOST_FILE', id).mode & 0o170000)).toEqual([0o040000, 0o010000])
+})
+
 test('all that is refused is told at once, by name', async () => {
   writeFileSync(`${place}/linked`, '')
   writeFileSync(`${place}/large`, new Uint8Array(64 << 10))
@@ -191,7 +226,9 @@ test('a file is named once, however it is reached', async () => {
 })
 
 test('descriptors opened a thousand times are told apart, and dups are not', async () => {
-  const pid = await start('for fd in {100..1099}; do eval "exec $fd</dev/null $((fd+1000))<&$fd"; done; touch ready; sleep 1000')
+  const pid = await start(
+    'for fd in {100..1099}; do eval "exec $fd</dev/null $((fd+1000))<&$fd"; done; touch ready; sleep 1000',
+  )
   const got = collect([pid])
   expect(got.report.findings).toEqual([])
   const all = table(got)

@@ -3,19 +3,40 @@
 import { textOf } from '../base/bytes.ts'
 import { BardoError, type Report } from '../base/errors.ts'
 import { externalKey, type DumpOptions, type External } from '../base/options.ts'
-import { fd_types, type fdinfo_entry, type file_entry } from '../image/messages/files.ts'
+import { fd_types, type fdinfo_entry } from '../image/messages/files.ts'
 import type { fown_entry } from '../image/messages/fown.ts'
 import type { ImageWriter } from '../image/writer.ts'
 import { kindOfFile, notYetDumped, stateOfNamed, typeOf } from '../kinds/fd/index.ts'
 import type { FileView, Limit } from '../kinds/kind.ts'
 import {
-  AT_EMPTY_PATH, AT_FDCWD, EPERM, ESRCH, FD_CLOEXEC, F_GETOWNER_UIDS, F_GETOWN_EX, F_GETSIG, F_OWNER_PGRP, O_CLOEXEC,
-  O_DIRECTORY, O_PATH,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  EPERM,
+  ESRCH,
+  FD_CLOEXEC,
+  F_GETOWNER_UIDS,
+  F_GETOWN_EX,
+  F_GETSIG,
+  F_OWNER_PGRP,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
 } from '../linux/constants.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseFdinfo, type Fdinfo } from '../linux/proc/fdinfo.ts'
-import { must, OpenFile, readDirectory, readFile, readLink, refusal, scratch, statOf, sys, type Stat } from '../linux/sys.ts'
+import {
+  must,
+  OpenFile,
+  readDirectory,
+  readFile,
+  readLink,
+  refusal,
+  scratch,
+  statOf,
+  sys,
+  type Stat,
+} from '../linux/sys.ts'
 import { Descriptions } from './file-sharing.ts'
 
 /** What a collector works with, and what the tree as a whole knows. */
@@ -43,7 +64,11 @@ const ownerOutside: Limit = {
   hint: 'dump the owner too',
 }
 
-const unknownKind: Limit = { id: 'unknown-file', says: 'a file of this kind is not supported', hint: 'close it before the dump' }
+const unknownKind: Limit = {
+  id: 'unknown-file',
+  says: 'a file of this kind is not supported',
+  hint: 'close it before the dump',
+}
 
 /** Limits that hold for all kinds, for the list of what is not supported. */
 export const fileLimits: readonly Limit[] = [fileLocks, ownerOutside, unknownKind]
@@ -96,20 +121,22 @@ export class FileCollector {
   }
 
   /**
-   * Saves the descriptors of a task, which is stopped; once for all tasks that share a table (`filesId`). What cannot be
-   * saved goes to the report, and the others are saved nonetheless.
+   * Saves the descriptors of a task, which is stopped; once for all tasks that share a table (`filesId`). What cannot
+   * be saved goes to the report, and the others are saved nonetheless.
    */
   descriptors(task: FileHolder & { readonly filesId: number }): void {
     if (this.#tables.has(task.filesId)) return
     this.#tables.add(task.filesId)
     using table = new DescriptorTable(task)
-    const entries: fdinfo_entry[] = []
-    for (const fd of table.numbers()) {
-      const entry = this.#guard(() => table.placeOf(fd), () => this.#descriptor(table, fd))
-      if (entry !== undefined) entries.push(entry)
-    }
     this.images.begin('FDINFO', task.filesId)
-    this.images.addAll('FDINFO', [task.filesId], entries)
+    // Written as they come: a table may have a million.
+    for (const fd of table.numbers()) {
+      const entry = this.#guard(
+        () => table.placeOf(fd),
+        () => this.#descriptor(table, fd),
+      )
+      if (entry !== undefined) this.images.add('FDINFO', [task.filesId], entry)
+    }
   }
 
   #descriptor(table: DescriptorTable, fd: number): fdinfo_entry | undefined {
@@ -138,16 +165,16 @@ export class FileCollector {
     const state: Record<string, unknown> = { ...kind.dump(view), id: view.id }
     if ('flags' in kind.image.fields) state['flags'] = flags
     if ('fown' in kind.image.fields) state['fown'] = view.owner()
-    this.images.add('FILES', [], { type, id: view.id, [kind.field]: state } as file_entry)
+    this.images.add('FILES', [], { type, id: view.id, [kind.field]: state })
     return type
   }
 
   /**
    * The id of a file of kind REG that a task reaches by a link of its /proc folder: `exe`, `cwd`, `root`,
    * `map_files/7f…-7f…`. `flags` are those that a mapping needs (O_RDWR for a shared one that may be written to).
-   * Files equal in device, inode, name and flags get one id. `identity`, any text that is equal for equal files (device,
-   * inode and name as /proc/PID/maps has them), saves looking at a file that is known. 0 if it cannot be saved: told in
-   * the report.
+   * Files equal in device, inode, name and flags get one id. `identity`, any text that is equal for equal files
+   * (device, inode and name as /proc/PID/maps has them), saves looking at a file that is known. 0 if it cannot be
+   * saved: told in the report.
    */
   named(task: FileHolder, procLink: string, flags = 0, identity?: string): number {
     const quick = identity === undefined ? undefined : `? ${flags} ${identity}`
@@ -255,7 +282,9 @@ class DescriptorTable {
   }
 
   numbers(): number[] {
-    return readDirectory(this.#links, '.').map(Number).sort((a, b) => a - b)
+    return readDirectory(this.#links, '.')
+      .map(Number)
+      .toSorted((a, b) => a - b)
   }
 
   /** A descriptor of ours for the same description. */
@@ -356,9 +385,13 @@ class View implements FileView {
   }
 
   refuse(limit: Limit, detail?: string): never {
-    throw new BardoError('unsupported', `cannot dump the file: ${limit.says}${detail === undefined ? '' : ` (${detail})`}`, {
-      why: limit.why,
-      hint: limit.hint,
-    })
+    throw new BardoError(
+      'unsupported',
+      `cannot dump the file: ${limit.says}${detail === undefined ? '' : ` (${detail})`}`,
+      {
+        why: limit.why,
+        hint: limit.hint,
+      },
+    )
   }
 }

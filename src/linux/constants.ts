@@ -241,6 +241,46 @@ export const KCMP_SIGHAND = 4
 // ioctl
 export const FIONREAD = 0x541b
 
+// terminals (asm-generic/ioctls.h)
+export const TCXONC = 0x540a
+export const TCFLSH = 0x540b
+export const TIOCEXCL = 0x540c
+export const TIOCSCTTY = 0x540e
+export const TIOCGPGRP = 0x540f
+export const TIOCSPGRP = 0x5410
+export const TIOCGWINSZ = 0x5413
+export const TIOCSWINSZ = 0x5414
+export const TIOCPKT = 0x5420
+export const TIOCGETD = 0x5424
+export const TIOCGSID = 0x5429
+export const TCGETS2 = 0x802c542a
+export const TCSETS2 = 0x402c542b
+export const TCSETS = 0x5402
+export const TIOCGPTN = 0x80045430
+export const TIOCSPTLCK = 0x40045431
+export const TIOCGDEV = 0x80045432
+export const TIOCGPKT = 0x80045438
+export const TIOCGPTLCK = 0x80045439
+export const TIOCGEXCL = 0x80045440
+export const TIOCGPTPEER = 0x5441
+export const TIOCGLCKTRMIOS = 0x5456
+export const TIOCSLCKTRMIOS = 0x5457
+export const TCOOFF = 0
+export const TCOON = 1
+export const TCIFLUSH = 0
+export const TCOFLUSH = 1
+export const TIOCPKT_FLUSHREAD = 1
+export const TIOCPKT_FLUSHWRITE = 2
+export const TIOCPKT_START = 8
+export const TIOCPKT_NOSTOP = 16
+export const TIOCPKT_DOSTOP = 32
+
+// poll
+export const POLLIN = 1
+export const POLLPRI = 2
+export const POLLOUT = 4
+export const POLLHUP = 16
+
 // sockets
 export const AF_UNIX = 1
 export const SOCK_STREAM = 1

@@ -526,7 +526,8 @@ export class Runner {
     } else {
       setSigmask(actor, 0n)
       must('kill', actor, signal)
-      resume(actor)
+      // SIGKILL ends it where it stands; others are delivered, and reported to us first.
+      if (signal !== SIGKILL) resume(actor)
       this.#ended(actor, signal)
     }
     this.#tasks.delete(actor)
@@ -582,7 +583,8 @@ export class Runner {
   /** Kills what was made. Tasks that we trace die with a SIGKILL whatever they are in. */
   #abort(): void {
     for (const pid of this.#processes) syscall(NR.kill, pid, SIGKILL)
-    for (const { thread } of this.#tasks.values()) {
+    // Threads before leaders, whose end is told last; and they were made later.
+    for (const { thread } of [...this.#tasks.values()].reverse()) {
       try {
         for (;;) {
           const stop = waitFor(thread.tid)

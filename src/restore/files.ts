@@ -1,5 +1,5 @@
-// The open files of an image: which descriptors each table has, and how each file is made again, once for all that share it.
-// What is the same for all kinds is said here: status flags, owner and signal.
+// The open files of an image: which descriptors each table has, and how each file is made again, once for all that
+// share it. What is the same for all kinds is said here: status flags, owner and signal.
 import { BardoError, type Report } from '../base/errors.ts'
 import type { RestoreOptions } from '../base/options.ts'
 import type { ImageDirectory } from '../image/directory.ts'
@@ -10,7 +10,17 @@ import { nameOfValue } from '../image/words.ts'
 import { kindOfType, notYetRestored, openNamed } from '../kinds/fd/index.ts'
 import type { Build, FileKind } from '../kinds/kind.ts'
 import {
-  ESRCH, FD_CLOEXEC, F_OWNER_PGRP, F_SETFL, F_SETOWN_EX, F_SETSIG, O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK,
+  ESRCH,
+  FD_CLOEXEC,
+  F_OWNER_PGRP,
+  F_SETFL,
+  F_SETOWN_EX,
+  F_SETSIG,
+  O_APPEND,
+  O_ASYNC,
+  O_DIRECT,
+  O_NOATIME,
+  O_NONBLOCK,
   O_PATH,
 } from '../linux/constants.ts'
 import { sys } from '../linux/sys.ts'
@@ -24,7 +34,11 @@ export type FileHolder = { readonly pid: number; readonly comm: string }
 
 /** What a file's state is made of, for who knows no more than its type by name. */
 type FileState = { readonly type: string; readonly state: unknown }
-type Known = { readonly entry: file_entry; readonly kind: FileKind | undefined; readonly state: Record<string, unknown> }
+type Known = {
+  readonly entry: file_entry
+  readonly kind: FileKind | undefined
+  readonly state: Record<string, unknown>
+}
 type Table = { readonly entries: readonly fdinfo_entry[]; readonly holder: FileHolder | undefined }
 
 /** What F_SETFL sets (SETFL_MASK of fs/fcntl.c), but O_ASYNC, which waits for the owner. */
@@ -73,15 +87,19 @@ export class FilePlan {
   }
 
   #readTable(filesId: number): fdinfo_entry[] {
-    const entries = this.images.read('FDINFO', filesId).sort((a, b) => a.fd - b.fd)
+    const entries = this.images.read('FDINFO', filesId).toSorted((a, b) => a.fd - b.fd)
     for (const [i, { fd, id, type }] of entries.entries()) {
       const known = this.#files.get(id)
       const what =
-        fd > FD_MAX ? `a descriptor ${fd}, which is none`
-        : fd === entries[i - 1]?.fd ? `descriptor ${fd} twice`
-        : known === undefined ? `descriptor ${fd} of file ${id}, which files.img does not have`
-        : known.entry.type !== type ? `descriptor ${fd} of file ${id} with another type than files.img`
-        : undefined
+        fd > FD_MAX
+          ? `a descriptor ${fd}, which is none`
+          : fd === entries[i - 1]?.fd
+            ? `descriptor ${fd} twice`
+            : known === undefined
+              ? `descriptor ${fd} of file ${id}, which files.img does not have`
+              : known.entry.type !== type
+                ? `descriptor ${fd} of file ${id} with another type than files.img`
+                : undefined
       if (what !== undefined) throw new BardoError('bad-image', `fdinfo-${filesId}.img has ${what}`)
     }
     return entries
@@ -104,8 +122,8 @@ export class FilePlan {
   }
 
   /**
-   * Says how a file of kind REG is opened for a mapping, with the flags that it needs (`fdflags` of the vma), once for all
-   * mappings that need the same.
+   * Says how a file of kind REG is opened for a mapping, with the flags that it needs (`fdflags` of the vma), once for
+   * all mappings that need the same.
    */
   mapped(id: number, flags: number, at: Build): Slot<'fd'> {
     const key = `${id} ${flags}`
@@ -113,7 +131,8 @@ export class FilePlan {
     if (known !== undefined) return known
     const open = (): Slot<'fd'> => {
       const { entry, state } = this.#find(id)
-      if (entry.type !== fd_types.REG) throw new BardoError('bad-image', `a mapping is of file ${id}, which has no path`)
+      if (entry.type !== fd_types.REG)
+        throw new BardoError('bad-image', `a mapping is of file ${id}, which has no path`)
       return openNamed(state as reg_file_entry, flags, at)
     }
     const slot = this.#guard(id, open) ?? NOWHERE
@@ -133,7 +152,7 @@ export class FilePlan {
       const { says, why, hint } = notYetRestored(entry.type)
       throw new BardoError('unsupported', `cannot restore the file: ${says}`, { why, hint })
     }
-    const file = kind.restore(state as never, at)
+    const file = kind.restore(state, at)
     const flags = typeof state['flags'] === 'number' ? state['flags'] : 0
     if ((flags & O_PATH) !== 0) return file
     if (kind.opensWithFlags !== true) at.call('fcntl', file, F_SETFL, flags & STATUS_FLAGS)
@@ -179,7 +198,8 @@ export class FilePlan {
   /** Where a file is met: `pid 4312 "postgres", fd 7 -> /tmp/log`, or by its id if no table has it. */
   placeOf(id: number): string {
     const { kind, entry, state } = this.#files.get(id) ?? {}
-    const name = typeof state?.['name'] === 'string' ? state['name'] : (kind?.name ?? nameOfValue(fd_types, entry?.type ?? 0))
+    const name =
+      typeof state?.['name'] === 'string' ? state['name'] : (kind?.name ?? nameOfValue(fd_types, entry?.type ?? 0))
     for (const [filesId, { entries, holder }] of this.#tables) {
       const found = entries.find(one => one.id === id)
       if (found === undefined) continue

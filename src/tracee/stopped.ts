@@ -324,8 +324,9 @@ export class StoppedTree {
     if (killed) {
       // SIGKILL ends a traced task without further ado. Children first would let parents see them die.
       for (const process of this.processes) syscall(NR.kill, process.pid, 9)
+      // A leader's end is told when all its threads have been waited for: so it comes last.
       for (const process of this.processes)
-        for (const thread of process.threads) this.#attempt(() => void this.#reap(thread.tid))
+        for (const thread of process.threads.toReversed()) this.#attempt(() => void this.#reap(thread.tid))
       return
     }
     if (this.#ending === 'stop') for (const process of this.processes) syscall(NR.kill, process.pid, 19)

@@ -32,7 +32,7 @@ const [WNOHANG, ECHILD, WALL] = [1, 10, 0x40000000]
 const [SIGKILL, SIGCONT] = [9, 18]
 
 /** How long anything may take: the machines that run the tests are slow and shared. */
-export const patience_ms = 30_000
+export const patience_ms = 20_000
 
 export const program = process.env['BARDO'] ?? join(projectRoot, 'bardo')
 const programs = { dump: process.env['BARDO_DUMP'] ?? program, restore: process.env['BARDO_RESTORE'] ?? program }

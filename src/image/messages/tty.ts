@@ -44,8 +44,17 @@ export const tty_info_entry = message('tty_info_entry', {
   winsize: optional(inner(11, winsize_entry)),
   pty: optional(inner(12, tty_pty_entry)), // The number in /dev/pts; of both ends.
   dev: optional(u32(13)),
-  uid: optional(u32(14)), // Owner of a slave's device file.
+  uid: optional(u32(14)), // Owner of the device file.
   gid: optional(u32(15)),
+  devpts: optional(u32(1000)), // Of a pty: the device of the devpts that has its number. CRIU knows only one.
+  packet_status: optional(u32(1001)), // Of a master in packet mode: TIOCPKT_… that it has not read yet.
+  stopped: optional(bool(1002)), // Of a master: output of the other end is stopped (^S).
+  slaves_closed: optional(bool(1003)), // Of a master: the other end was open, and nobody has it open any more.
+  slave_uid: optional(u32(1004)), // Of a master: owner and mode of the other end's device file.
+  slave_gid: optional(u32(1005)),
+  slave_mode: optional(u32(1006)),
+  real_rdev: optional(u32(1007)), // Of /dev/tty: the terminal behind it.
+  real_dev: optional(u32(1008)),
 })
 export type tty_info_entry = State<typeof tty_info_entry>
 
@@ -63,5 +72,8 @@ export type tty_file_entry = State<typeof tty_file_entry>
 export const tty_data_entry = message('tty_data_entry', {
   tty_id: u32(1), // A tty_info_entry's id.
   data: bytes(2),
+  line_ends: repeated(u32(1000)), // In canonical mode: how far into data each whole line reaches.
+  eof_ends: repeated(u32(1001)), // Those of them whose last byte is the character for the end of the file.
+  unprocessed: optional(u32(1002)), // From where on the line discipline has not seen the bytes.
 })
 export type tty_data_entry = State<typeof tty_data_entry>

@@ -55,8 +55,12 @@ function layoutOf(head: Uint8Array): Layout | undefined {
 /** The description of the first note of the type; undefined if none, or of no possible length. */
 function findNote(notes: Uint8Array): Uint8Array | undefined {
   const view = new DataView(notes.buffer, notes.byteOffset, notes.length)
-  for (let at = 0; at + 12 <= notes.length; ) {
-    const [namesz, descsz, type] = [view.getUint32(at, true), view.getUint32(at + 4, true), view.getUint32(at + 8, true)]
+  for (let at = 0; at + 12 <= notes.length;) {
+    const [namesz, descsz, type] = [
+      view.getUint32(at, true),
+      view.getUint32(at + 4, true),
+      view.getUint32(at + 8, true),
+    ]
     const from = at + 12 + align4(namesz)
     if (type === NT_GNU_BUILD_ID) {
       if (descsz === 0 || descsz > DESCRIPTION_MAX || from + descsz > notes.length) return undefined
@@ -77,6 +81,11 @@ function wordsOf(id: Uint8Array): number[] {
 /** As `readelf -n` and debuggers print it. */
 export function buildIdText(words: readonly number[]): string {
   return words
-    .map(word => word.toString(16).padStart(8, '0').replace(/(..)(..)(..)(..)/, '$4$3$2$1'))
+    .map(word =>
+      word
+        .toString(16)
+        .padStart(8, '0')
+        .replace(/(..)(..)(..)(..)/, '$4$3$2$1'),
+    )
     .join('')
 }

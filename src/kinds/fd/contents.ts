@@ -1,4 +1,4 @@
-// The bytes of files, read at a place or moved by the kernel; positions of descriptors that are others' stay as they are.
+// The bytes of files, read at a place or moved by the kernel; the positions of others' descriptors stay as they are.
 import { BardoError } from '../../base/errors.ts'
 import { AT_FDCWD, EINTR, O_CLOEXEC, O_NOCTTY, O_RDONLY } from '../../linux/constants.ts'
 import { Arena, syscall } from '../../linux/ffi.ts'
@@ -32,7 +32,7 @@ export function buildIdOfFile(fd: number, size: number): number[] {
 /** Moves `length` bytes of `from` at `offset` to where `to` stands. Throws `refused`, naming `what`. */
 export function moveBytes(from: number, offset: number, length: number, to: number, what: string): void {
   window.view.setBigInt64(0, BigInt(offset), true)
-  for (let left = length; left > 0; ) {
+  for (let left = length; left > 0;) {
     const moved = syscall(NR.sendfile, to, from, window.address, left)
     if (moved === -EINTR) continue
     if (moved < 0) throw new BardoError('refused', `cannot copy ${what}`, { errno: moved })
@@ -44,7 +44,7 @@ export function moveBytes(from: number, offset: number, length: number, to: numb
 
 /** Moves `length` bytes from a pipe of ours to where `to` stands. */
 export function drainPipe(pipe: number, length: number, to: number, what: string): void {
-  for (let left = length; left > 0; ) {
+  for (let left = length; left > 0;) {
     const moved = syscall(NR.splice, pipe, 0, to, 0, left, 0)
     if (moved === -EINTR) continue
     if (moved <= 0) throw new BardoError('refused', `cannot save ${what}`, { errno: moved === 0 ? undefined : moved })

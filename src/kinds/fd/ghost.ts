@@ -1,13 +1,36 @@
-// Files that were deleted while open: "ghosts". Their contents are in the image, as CRIU keeps them: remap-fpath.img says
-// which files are ghosts, ghost-file-<id>.img holds each. They are made again, opened, and deleted at once.
+// Files that were deleted while open: "ghosts". Their contents are in the image, as CRIU keeps them: remap-fpath.img
+// says which files are ghosts, ghost-file-<id>.img holds each. They are made again, opened, and deleted at once.
 import { bytesOf } from '../../base/bytes.ts'
 import { BardoError } from '../../base/errors.ts'
 import { encodeEntry, Sink } from '../../image/codec.ts'
-import { ghost_chunk_entry, remap_type, type ghost_file_entry, type reg_file_entry } from '../../image/messages/regular.ts'
+import {
+  ghost_chunk_entry,
+  remap_type,
+  type ghost_file_entry,
+  type reg_file_entry,
+} from '../../image/messages/regular.ts'
 import type { Entry } from '../../image/entries.ts'
 import {
-  AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, ENXIO, EOPNOTSUPP, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDWR,
-  SEEK_DATA, SEEK_HOLE, SEEK_SET, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  ENXIO,
+  EOPNOTSUPP,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDWR,
+  SEEK_DATA,
+  SEEK_HOLE,
+  SEEK_SET,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFMT,
+  S_IFREG,
 } from '../../linux/constants.ts'
 import { syscall } from '../../linux/ffi.ts'
 import { NR } from '../../linux/nr.ts'
@@ -36,7 +59,13 @@ const BLOCK_BYTES = 512
 const SENDFILE_MAX = 1 << 30
 const NAME_MAX = 255
 
-type Deleted = { readonly blocks: number; readonly atim: bigint; readonly atim_us: bigint; readonly mtim: bigint; readonly mtim_us: bigint }
+type Deleted = {
+  readonly blocks: number
+  readonly atim: bigint
+  readonly atim_us: bigint
+  readonly mtim: bigint
+  readonly mtim_us: bigint
+}
 
 /** What of struct stat only a deleted file needs. */
 function statDeleted(fd: number): Deleted {
@@ -46,7 +75,13 @@ function statDeleted(fd: number): Deleted {
   const view = new DataView(scratch.at(at, 144).slice().buffer)
   scratch.release(mark)
   const time = (offset: number): bigint => view.getBigUint64(offset, true)
-  return { blocks: Number(time(64)), atim: time(72), atim_us: time(80) / 1000n, mtim: time(88), mtim_us: time(96) / 1000n }
+  return {
+    blocks: Number(time(64)),
+    atim: time(72),
+    atim_us: time(80) / 1000n,
+    mtim: time(88),
+    mtim_us: time(96) / 1000n,
+  }
 }
 
 /** Saves a file that has no name left, once for all its descriptions, and says that file `view.id` is it. */
@@ -93,7 +128,7 @@ function saveContents(view: FileView, id: number, chunks: boolean): void {
 
 /** The parts of a file that are not holes. A file system that knows no holes tells one part. */
 function* dataOf(fd: number, size: number): Generator<{ readonly off: number; readonly len: number }> {
-  for (let off = 0; off < size; ) {
+  for (let off = 0; off < size;) {
     const data = syscall(NR.lseek, fd, off, SEEK_DATA)
     if (data === -ENXIO) return
     if (data < 0) return yield { off, len: size - off }
@@ -120,10 +155,12 @@ const remaps: Maker<0, Remaps> = {
           [remap_type.LINKED]: 'a file that has lost its name and has others (--link-remap)',
           [remap_type.PROCFS]: 'a file of /proc of a process that has ended',
         }
-        at.refuse(new BardoError('unsupported', `cannot restore ${kinds[type] ?? `a file of remap type ${type}`}`, {
-          where: name,
-          hint: 'close it before the dump',
-        }))
+        at.refuse(
+          new BardoError('unsupported', `cannot restore ${kinds[type] ?? `a file of remap type ${type}`}`, {
+            where: name,
+            hint: 'close it before the dump',
+          }),
+        )
         continue
       }
       if (name === undefined || !name.startsWith('/') || name.includes('\0'))
@@ -157,7 +194,8 @@ function spotFor(root: string | undefined, name: string, ghost: number): Spot {
   for (;;) {
     const stat = statPath(root, dir, false)
     if (typeof stat !== 'number' && (stat.mode & S_IFMT) === S_IFDIR) break
-    if (dir === '/') throw new BardoError('refused', `cannot make the deleted file ${name}: no directory of its path exists`)
+    if (dir === '/')
+      throw new BardoError('refused', `cannot make the deleted file ${name}: no directory of its path exists`)
     dir = dir.slice(0, dir.lastIndexOf('/')) || '/'
   }
   // The name may be another file's by now.
@@ -176,7 +214,10 @@ const ghostOf: Maker<number, ReadonlyMap<string, Slot<'fd'>>> = {
     const found = at.images.readEntries('GHOST_FILE', ghost)
     const image = found[0]
     if (image === undefined || found.length > 1)
-      throw new BardoError('bad-image', `ghost-file-${ghost.toString(16)}.img holds ${found.length} entries, and should hold one`)
+      throw new BardoError(
+        'bad-image',
+        `ghost-file-${ghost.toString(16)}.img holds ${found.length} entries, and should hold one`,
+      )
     const names = [...at.get(remaps, 0).names.get(ghost)!]
     const spots = names.map(name => ({ name, ...spotFor(at.options.root, name, ghost) }))
     const made = makeNamed(spots, image.entry, at)
@@ -195,7 +236,9 @@ const ghostOf: Maker<number, ReadonlyMap<string, Slot<'fd'>>> = {
 
 /** Makes the file under each of its names, opens it, and removes the names: nothing comes between that could fail. */
 function makeNamed(
-  spots: readonly (Spot & { readonly name: string })[], { mode }: ghost_file_entry, at: Build,
+  spots: readonly (Spot & { readonly name: string })[],
+  { mode }: ghost_file_entry,
+  at: Build,
 ): Map<string, Slot<'fd'>> {
   const type = mode & S_IFMT
   const placed = spots.map(spot => ({ ...spot, at: openPath(at, spot.dir, O_PATH | O_DIRECTORY) }))
@@ -211,7 +254,8 @@ function makeNamed(
   } else if (type === S_IFIFO) {
     at.call('mknodat', first!.at, first!.base, S_IFIFO | 0o600, 0)
     open(first!, O_RDWR | O_NONBLOCK, 0)
-  } else throw new BardoError('unsupported', `cannot restore ${spots[0]!.name}: ${ghostKind.says}`, { hint: ghostKind.hint })
+  } else
+    throw new BardoError('unsupported', `cannot restore ${spots[0]!.name}: ${ghostKind.says}`, { hint: ghostKind.hint })
   for (const spot of others) {
     at.call('linkat', first!.at, first!.base, spot.at, spot.base, 0)
     open(spot, type === S_IFIFO ? O_RDWR | O_NONBLOCK : O_RDWR, 0)

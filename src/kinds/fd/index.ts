@@ -26,7 +26,7 @@ function matches({ matches: { mode, majors, link } }: FileKind, file: Traits): b
 /** The kind of an open file, undefined if it is none that we know. */
 export function kindOfFile(file: Traits): FileKind | undefined {
   // O_PATH opens the name only, whatever is behind it: nothing of the kind's own state can be reached.
-  if ((file.flags & O_PATH) !== 0) return file.link.startsWith('/') ? (regular as unknown as FileKind) : undefined
+  if ((file.flags & O_PATH) !== 0) return file.link.startsWith('/') ? regular : undefined
   return fileKinds.find(kind => matches(kind, file))
 }
 

@@ -5,27 +5,31 @@ import { S_IFCHR, S_IFMT, S_IFSOCK } from '../../linux/constants.ts'
 import { major, minor, scratch, sys } from '../../linux/sys.ts'
 import type { Limit } from '../kind.ts'
 
-type NotYet = { readonly type?: Extract<keyof typeof fd_types, string>; readonly link?: string; readonly name: string; readonly hint?: string }
+type NotYet = {
+  readonly type?: Extract<keyof typeof fd_types, string>
+  readonly links?: readonly string[]
+  readonly name: string
+}
 
 const CLOSE = 'close it before the dump'
+const ANONYMOUS = 'anon_inode:'
 
 /** By CRIU's type, for a restore, and by what the link of /proc/PID/fd/N begins with, for a dump. */
 const NOT_YET: readonly NotYet[] = [
-  { type: 'EVENTFD', link: 'anon_inode:[eventfd]', name: 'an eventfd' },
-  { type: 'EVENTPOLL', link: 'anon_inode:[eventpoll]', name: 'an epoll descriptor' },
-  { type: 'INOTIFY', link: 'anon_inode:inotify', name: 'an inotify descriptor' },
-  { type: 'FANOTIFY', link: 'anon_inode:[fanotify]', name: 'a fanotify descriptor' },
-  { type: 'SIGNALFD', link: 'anon_inode:[signalfd]', name: 'a signalfd' },
-  { type: 'TIMERFD', link: 'anon_inode:[timerfd]', name: 'a timerfd' },
-  { type: 'PIDFD', link: 'anon_inode:[pidfd]', name: 'a pidfd' },
-  { link: 'pidfd:[', name: 'a pidfd' },
-  { type: 'BPFMAP', link: 'anon_inode:bpf-map', name: 'a BPF map' },
-  { link: 'anon_inode:bpf', name: 'a BPF object' },
-  { link: 'anon_inode:[io_uring]', name: 'an io_uring' },
-  { link: 'anon_inode:[userfaultfd]', name: 'a userfaultfd' },
-  { link: 'anon_inode:[perf_event]', name: 'a perf event' },
-  { link: 'anon_inode:', name: 'an anonymous file' },
-  { type: 'MEMFD', link: '/memfd:', name: 'a memfd' },
+  { type: 'EVENTFD', links: ['anon_inode:[eventfd]'], name: 'an eventfd' },
+  { type: 'EVENTPOLL', links: ['anon_inode:[eventpoll]'], name: 'an epoll descriptor' },
+  { type: 'INOTIFY', links: ['anon_inode:inotify'], name: 'an inotify descriptor' },
+  { type: 'FANOTIFY', links: ['anon_inode:[fanotify]'], name: 'a fanotify descriptor' },
+  { type: 'SIGNALFD', links: ['anon_inode:[signalfd]'], name: 'a signalfd' },
+  { type: 'TIMERFD', links: ['anon_inode:[timerfd]'], name: 'a timerfd' },
+  { type: 'PIDFD', links: ['anon_inode:[pidfd]', 'pidfd:['], name: 'a pidfd' },
+  { type: 'BPFMAP', links: ['anon_inode:bpf-map'], name: 'a BPF map' },
+  { links: ['anon_inode:bpf'], name: 'a BPF object' },
+  { links: ['anon_inode:[io_uring]'], name: 'an io_uring' },
+  { links: ['anon_inode:[userfaultfd]'], name: 'a userfaultfd' },
+  { links: ['anon_inode:[perf_event]'], name: 'a perf event' },
+  { links: [ANONYMOUS], name: 'an anonymous file' },
+  { type: 'MEMFD', links: ['/memfd:'], name: 'a memfd' },
   { type: 'NS', name: 'a namespace file' },
   { type: 'TUNF', name: 'a TUN or TAP device' },
   { type: 'UNIXSK', name: 'a Unix socket' },
@@ -38,13 +42,23 @@ const NOT_YET: readonly NotYet[] = [
 const NAMESPACE = /^(?:cgroup|ipc|mnt|net|pid|time|user|uts):\[\d+\]$/
 const TUN_DEVICE = { major: 10, minor: 200 }
 const [SOL_SOCKET, SO_DOMAIN] = [1, 39]
-const FAMILIES: Readonly<Record<number, NotYet['type']>> = { 1: 'UNIXSK', 2: 'INETSK', 10: 'INETSK', 16: 'NETLINKSK', 17: 'PACKETSK' }
+const FAMILIES: Readonly<Record<number, NotYet['type']>> = {
+  1: 'UNIXSK',
+  2: 'INETSK',
+  10: 'INETSK',
+  16: 'NETLINKSK',
+  17: 'PACKETSK',
+}
 
-const limitOf = (found: NotYet, link = ''): Limit => ({
-  id: `not-yet-${(found.type ?? found.link ?? found.name).toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '')}`,
-  says: `${found.name}${found.name === 'an anonymous file' ? ` of kind ${link.slice('anon_inode:'.length)}` : ''} is not supported yet`,
-  hint: found.hint ?? CLOSE,
-})
+function limitOf(found: NotYet, link = ''): Limit {
+  const { type, links = [], name } = found
+  const key = (type ?? links[0] ?? name)
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '')
+  const kind = links[0] === ANONYMOUS && link !== '' ? ` of kind ${link.slice(ANONYMOUS.length)}` : ''
+  return { id: `not-yet-${key}`, says: `${name}${kind} is not supported yet`, hint: CLOSE }
+}
 
 const byType = (type: NotYet['type']): NotYet | undefined =>
   type === undefined ? undefined : NOT_YET.find(known => known.type === type)
@@ -60,21 +74,31 @@ function familyOf(fd: number): number {
   return family
 }
 
-/** Why a file cannot be dumped, if it is of a kind that is not carried over; `ours` is a descriptor of ours for it. */
-export function notYetDumped(file: { readonly mode: number; readonly rdev: number; readonly nlink: number; readonly link: string; readonly ours: number }): Limit | undefined {
+/** What tells the kind: of stat, and the link of /proc; `ours` is a descriptor of ours for the file. */
+export type OpenedFile = {
+  readonly mode: number
+  readonly rdev: number
+  readonly nlink: number
+  readonly link: string
+  readonly ours: number
+}
+
+/** Why a file cannot be dumped, if it is of a kind that is not carried over. */
+export function notYetDumped(file: OpenedFile): Limit | undefined {
   const { mode, link, rdev } = file
   const type = mode & S_IFMT
-  if (type === S_IFSOCK) {
+  if (type === S_IFSOCK && !link.startsWith('/')) {
     const family = familyOf(file.ours)
     return limitOf(byType(FAMILIES[family]) ?? { name: `a socket of family ${family}` })
   }
   if (link.startsWith('/')) {
-    if (type === S_IFCHR && major(rdev) === TUN_DEVICE.major && minor(rdev) === TUN_DEVICE.minor) return limitOf(byType('TUNF')!)
+    if (type === S_IFCHR && major(rdev) === TUN_DEVICE.major && minor(rdev) === TUN_DEVICE.minor)
+      return limitOf(byType('TUNF')!)
     // A memfd has no name in any directory; a file that is called so has.
     return link.startsWith('/memfd:') && file.nlink === 0 ? limitOf(byType('MEMFD')!) : undefined
   }
   if (NAMESPACE.test(link)) return limitOf(byType('NS')!)
-  const found = NOT_YET.find(known => known.link !== undefined && link.startsWith(known.link))
+  const found = NOT_YET.find(known => known.links?.some(start => link.startsWith(start)))
   return found && limitOf(found, link)
 }
 

@@ -1,7 +1,21 @@
 // Paths of a restore: opened below its root, never created, never becoming our controlling terminal.
 import {
-  AT_EMPTY_PATH, AT_FDCWD, O_ACCMODE, O_APPEND, O_CLOEXEC, O_DIRECT, O_DIRECTORY, O_DSYNC, O_LARGEFILE, O_NOATIME,
-  O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_SYNC, RESOLVE_IN_ROOT,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  O_ACCMODE,
+  O_APPEND,
+  O_CLOEXEC,
+  O_DIRECT,
+  O_DIRECTORY,
+  O_DSYNC,
+  O_LARGEFILE,
+  O_NOATIME,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_SYNC,
+  RESOLVE_IN_ROOT,
 } from '../../linux/constants.ts'
 import { OpenFile, statOf, sys, type Stat } from '../../linux/sys.ts'
 import type { FdPath, Slot } from '../../program/program.ts'
@@ -10,12 +24,21 @@ import type { Build, Maker } from '../kind.ts'
 /** O_TMPFILE without O_DIRECTORY: such a file is made as a deleted one, and then opened like any other. */
 const TMPFILE_BIT = 0o20000000
 /**
- * What open takes, of what F_GETFL tells; other bits are the kernel's own, and openat2 would refuse them. O_ASYNC is kept
- * by open but does nothing then, and hinders F_SETFL from setting it: the core does that.
+ * What open takes, of what F_GETFL tells; other bits are the kernel's own, and openat2 would refuse them. O_ASYNC is
+ * kept by open but does nothing then, and hinders F_SETFL from setting it: the core does that.
  */
 const OPEN_FLAGS =
-  O_ACCMODE | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW |
-  O_NOATIME | O_PATH
+  O_ACCMODE |
+  O_APPEND |
+  O_NONBLOCK |
+  O_DSYNC |
+  O_SYNC |
+  O_DIRECT |
+  O_LARGEFILE |
+  O_DIRECTORY |
+  O_NOFOLLOW |
+  O_NOATIME |
+  O_PATH
 const PATH_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW
 
 /** The path by which an open file is opened anew. */

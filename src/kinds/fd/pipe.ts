@@ -2,7 +2,15 @@
 import type { External } from '../../base/options.ts'
 import { pipe_entry } from '../../image/messages/pipes.ts'
 import {
-  AT_FDCWD, FIONREAD, O_ACCMODE, O_CLOEXEC, O_DIRECT, O_LARGEFILE, O_NONBLOCK, O_RDWR, O_WRONLY,
+  AT_FDCWD,
+  FIONREAD,
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_DIRECT,
+  O_LARGEFILE,
+  O_NONBLOCK,
+  O_RDWR,
+  O_WRONLY,
 } from '../../linux/constants.ts'
 import { must, scratch } from '../../linux/sys.ts'
 import type { Slot } from '../../program/program.ts'
@@ -43,13 +51,14 @@ const bothOf: Maker<number, Slot<'fd'>> = {
 function restoreEnd(pipe_id: number, flags: number, at: Build): Slot<'fd'> {
   const outside = at.inherited({ kind: 'pipe', ino: pipe_id })
   if (outside !== undefined) {
-    // Opened anew, since status flags are the description's, and the caller keeps its own. O_NONBLOCK: the other end may
-    // be nobody's by now. The core sets the flags that the file had.
+    // Opened anew, since status flags are the description's, and the caller keeps its own. O_NONBLOCK: the other end
+    // may be nobody's by now. The core sets the flags that the file had.
     return at.open('openat', AT_FDCWD, fdPath(outside), openFlags((flags & ~O_DIRECT) | O_NONBLOCK), 0)
   }
   const pipe = at.get(pipeOf, pipe_id)
   const access = flags & O_ACCMODE
-  // open sets O_LARGEFILE and pipe2 does not: a description that has it was opened through /proc, and so is opened again.
+  // open sets O_LARGEFILE and pipe2 does not: a description that has it was opened through /proc, and so is opened
+  // again.
   if ((flags & O_LARGEFILE) === 0 && access !== O_RDWR && !pipe.taken.has(access)) {
     pipe.taken.add(access)
     return access === O_WRONLY ? pipe.writes : pipe.reads

@@ -2,12 +2,18 @@
 import { BardoError } from '../../base/errors.ts'
 import type { pipe_data_entry } from '../../image/messages/pipes.ts'
 import {
-  EAGAIN, F_GETPIPE_SZ, F_SETPIPE_SZ, O_ACCMODE, O_CLOEXEC, O_WRONLY, SPLICE_F_NONBLOCK,
+  EAGAIN,
+  F_GETPIPE_SZ,
+  F_SETPIPE_SZ,
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_WRONLY,
+  SPLICE_F_NONBLOCK,
 } from '../../linux/constants.ts'
 import { syscall } from '../../linux/ffi.ts'
 import { NR } from '../../linux/nr.ts'
 import { must, OpenFile, scratch, sys } from '../../linux/sys.ts'
-import type { Memory, Slot } from '../../program/program.ts'
+import type { Slot } from '../../program/program.ts'
 import type { Build, FileView, Maker } from '../kind.ts'
 import { drainPipe } from './contents.ts'
 
@@ -15,12 +21,15 @@ type Key = 'PIPES_DATA' | 'FIFO_DATA'
 type Span = { readonly offset: number; readonly size: number }
 type Queue = { readonly entry: pipe_data_entry; readonly payload: Span }
 
-const PIECE_BYTES = 64 << 10
+const DEFAULT_BYTES = 64 << 10
+const MFD_CLOEXEC = 1
 const PAGE_BYTES = 4096
 /** A pipe may have 2^31 bytes at most (fs/pipe.c, round_pipe_size); an image may ask for no more. */
 const SIZE_MAX = 1 << 30
 
-/** Saves what is queued, once for all descriptors of the pipe. Only an end that can be read tells; its absence is legal. */
+/**
+ * Saves what is queued, once for all descriptors of the pipe. Only an end that can be read tells; its absence is legal.
+ */
 export function saveQueue(view: FileView, key: Key, pipe_id: number): void {
   if ((view.flags & O_ACCMODE) === O_WRONLY) return
   view.once(`${key} ${pipe_id}`, () => {
@@ -86,12 +95,11 @@ const queues: Maker<Key, Map<number, Queue>> = {
 
 function checkQueue({ pipe_id, bytes, size }: pipe_data_entry): void {
   // A pipe is made of pages, a power of two of them; what CRIU saved without a size was in a pipe of 64 KiB.
-  const room = Math.max(PAGE_BYTES, 2 ** Math.ceil(Math.log2(size ?? PIECE_BYTES)))
+  const room = Math.max(PAGE_BYTES, 2 ** Math.ceil(Math.log2(size ?? DEFAULT_BYTES)))
   if (room <= SIZE_MAX && bytes <= room) return
   throw new BardoError('bad-image', `pipe ${pipe_id} cannot hold ${bytes} bytes in a size of ${size}`)
 }
 
-const piece: Maker<number, Memory> = { name: 'memory', make: (length, at) => at.memory(length) }
 const imageFile: Maker<string, Slot<'fd'>> = {
   name: 'image file',
   make: (name, at) => at.open('openat', at.images.fd, name, O_CLOEXEC, 0),
@@ -99,8 +107,8 @@ const imageFile: Maker<string, Slot<'fd'>> = {
 
 /**
  * Says that `pipe`, new and with a writable end, gets its size and what was in it.
- * The bytes are written, not spliced: pages of the image file inside a pipe would change when the file does, and a queue
- * that does not begin on a page of the file would not fit into its pipe.
+ * The bytes go through memory of their own: pages of the image file inside a pipe would change when the file does, and
+ * a queue that does not begin on a page of the file would not fit into its pipe.
  */
 export function fillQueue(at: Build, key: Key, pipe_id: number, pipe: Slot<'fd'>): void {
   const queue = at.get(queues, key).get(pipe_id)
@@ -109,10 +117,10 @@ export function fillQueue(at: Build, key: Key, pipe_id: number, pipe: Slot<'fd'>
   if (entry.size !== undefined) at.call('fcntl', pipe, F_SETPIPE_SZ, entry.size)
   if (payload.size === 0) return
   const from = at.get(imageFile, key === 'PIPES_DATA' ? 'pipes-data.img' : 'fifo-data.img')
-  const memory = at.get(piece, PIECE_BYTES)
-  for (let done = 0; done < payload.size; done += PIECE_BYTES) {
-    const length = Math.min(PIECE_BYTES, payload.size - done)
-    at.call('pread64', from, memory, length, payload.offset + done)
-    at.call('write', pipe, memory, length)
-  }
+  const memory = at.open('memfd_create', 'queue', MFD_CLOEXEC)
+  at.call('sendfile', memory, from, at.memory(offsetBytes(payload.offset)), payload.size)
+  at.call('splice', memory, at.memory(offsetBytes(0)), pipe, 0, payload.size, SPLICE_F_NONBLOCK)
 }
+
+/** A loff_t. */
+const offsetBytes = (offset: number): Uint8Array => new Uint8Array(new BigInt64Array([BigInt(offset)]).buffer)

@@ -1,12 +1,29 @@
-// Files that are found by a path: regular files, directories, devices that keep no state. What was deleted while open is
-// in ghost.ts; terminals are a kind of their own.
+// Files that are found by a path: regular files, directories, devices that keep no state. What was deleted while open
+// is in ghost.ts; terminals are a kind of their own.
 import { BardoError, errnoText } from '../../base/errors.ts'
 import type { External } from '../../base/options.ts'
 import { externalKey } from '../../base/options.ts'
 import { reg_file_entry } from '../../image/messages/regular.ts'
 import {
-  AT_FDCWD, AT_SYMLINK_NOFOLLOW, ENOENT, ENOTDIR, O_ACCMODE, O_APPEND, O_NOFOLLOW, O_PATH, O_WRONLY, PROC_SUPER_MAGIC, SEEK_SET,
-  S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK,
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  ENOENT,
+  ENOTDIR,
+  O_ACCMODE,
+  O_APPEND,
+  O_NOFOLLOW,
+  O_PATH,
+  O_WRONLY,
+  PROC_SUPER_MAGIC,
+  SEEK_SET,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
 } from '../../linux/constants.ts'
 import { major, minor, must, scratch, statOf, type Stat } from '../../linux/sys.ts'
 import type { Slot } from '../../program/program.ts'
@@ -60,7 +77,9 @@ function fileSystemOf(fd: number): number {
   return type
 }
 
-/** The path by which the file can be opened again; a deleted file is saved on the way. Refuses what no path leads to. */
+/**
+ * The path by which the file can be opened again; a deleted file is saved on the way. Refuses what no path leads to.
+ */
 function pathOf(view: FileView): string {
   const { link, stat } = view
   if (!link.startsWith('/')) view.refuse(nameless)
@@ -99,15 +118,19 @@ function marksOf(view: FileView): { size?: bigint; build_id: number[] } {
   return { size, build_id: buildIdOfFile(file.fd, stat.size) }
 }
 
-const externalFile = (view: FileView): External =>
-  ({ kind: 'file', mnt_id: view.fdinfo.mnt_id, ino: BigInt(view.stat.ino) })
+const externalFile = (view: FileView): External => ({
+  kind: 'file',
+  mnt_id: view.fdinfo.mnt_id,
+  ino: BigInt(view.stat.ino),
+})
 
 /** The state of a file that is found by a path: of kind REG, and beside files of other kinds that have a path too. */
 export function stateOfNamed(view: FileView): Omit<reg_file_entry, 'id' | 'flags' | 'fown'> {
   const { stat } = view
   const external = externalFile(view)
   const pos = view.fdinfo.pos
-  if (view.isExternal(external)) return { pos, name: externalKey(external), ext: true, mode: stat.mode, ...marksOf(view) }
+  if (view.isExternal(external))
+    return { pos, name: externalKey(external), ext: true, mode: stat.mode, ...marksOf(view) }
   const name = pathOf(view)
   return { pos, name, mode: stat.mode, ...marksOf(view) }
 }
@@ -127,8 +150,13 @@ function inheritedFor(state: reg_file_entry, at: Build): Slot<'fd'> | undefined 
 }
 
 const typeNames: Record<number, string> = {
-  [S_IFREG]: 'a regular file', [S_IFDIR]: 'a directory', [S_IFCHR]: 'a character device', [S_IFBLK]: 'a block device',
-  [S_IFIFO]: 'a fifo', [S_IFLNK]: 'a symbolic link', [S_IFSOCK]: 'a socket',
+  [S_IFREG]: 'a regular file',
+  [S_IFDIR]: 'a directory',
+  [S_IFCHR]: 'a character device',
+  [S_IFBLK]: 'a block device',
+  [S_IFIFO]: 'a fifo',
+  [S_IFLNK]: 'a symbolic link',
+  [S_IFSOCK]: 'a socket',
 }
 const typeName = (mode: number): string => typeNames[mode & S_IFMT] ?? `of type ${(mode & S_IFMT).toString(8)}`
 const octal = (mode: number): string => `0${(mode & 0o7777).toString(8)}`
@@ -147,24 +175,34 @@ function checkFile(state: reg_file_entry, at: Build): void {
   const { mode } = state
   const isFile = (stat.mode & S_IFMT) === S_IFREG
   if (mode !== undefined && (mode & S_IFMT) !== (stat.mode & S_IFMT))
-    throw changed(state, `it is ${typeName(stat.mode)} and was ${typeName(mode)}`, 'put back what was there at the dump')
+    throw changed(
+      state,
+      `it is ${typeName(stat.mode)} and was ${typeName(mode)}`,
+      'put back what was there at the dump',
+    )
   if (state.size !== undefined && isFile && BigInt(stat.size) !== state.size)
     throw changed(state, `it has ${stat.size} bytes and had ${state.size}`, 'put back the file of the dump')
   if (fileValidation === 'buildid' && isFile && state.build_id.length > 0) checkBuildId(state, stat, root)
   const ignored = skipFileRwxCheck ? 0o777 : 0
   if (mode !== undefined && ((mode ^ stat.mode) & 0o7777 & ~ignored) !== 0)
     throw changed(
-      state, `its mode is ${octal(stat.mode)} and was ${octal(mode)}`, 'set it back with chmod, or restore with --skip-file-rwx-check',
+      state,
+      `its mode is ${octal(stat.mode)} and was ${octal(mode)}`,
+      'set it back with chmod, or restore with --skip-file-rwx-check',
     )
 }
 
 function missing(state: reg_file_entry, root: string | undefined, errno: number): BardoError {
   const absent = errno === ENOENT || errno === ENOTDIR
-  return new BardoError('refused', `cannot restore ${state.name}: ${absent ? 'it does not exist' : 'it cannot be reached'}`, {
-    errno: absent ? undefined : errno,
-    why: root === undefined ? undefined : `paths are looked up below ${root} (--root)`,
-    hint: 'restore where the files of the dump are',
-  })
+  return new BardoError(
+    'refused',
+    `cannot restore ${state.name}: ${absent ? 'it does not exist' : 'it cannot be reached'}`,
+    {
+      errno: absent ? undefined : errno,
+      why: root === undefined ? undefined : `paths are looked up below ${root} (--root)`,
+      hint: 'restore where the files of the dump are',
+    },
+  )
 }
 
 function checkBuildId(state: reg_file_entry, stat: Stat, root: string | undefined): void {
@@ -173,9 +211,11 @@ function checkBuildId(state: reg_file_entry, stat: Stat, root: string | undefine
   using place = found
   using file = openToRead(place.fd)
   const now = buildIdOfFile(file.fd, stat.size)
-  if (now.length === 0 || (now.length === state.build_id.length && now.every((word, i) => word === state.build_id[i]))) return
+  if (now.length === 0 || (now.length === state.build_id.length && now.every((word, i) => word === state.build_id[i])))
+    return
   throw changed(
-    state, `it has build id ${buildIdText(now)} and had ${buildIdText(state.build_id)}`,
+    state,
+    `it has build id ${buildIdText(now)} and had ${buildIdText(state.build_id)}`,
     'put back the program or library of the dump: its memory in the image fits no other',
   )
 }
@@ -184,13 +224,14 @@ function checkBuildId(state: reg_file_entry, stat: Stat, root: string | undefine
 const checked: Maker<0, Set<number>> = { name: 'checked files', make: () => new Set() }
 
 /**
- * Opens the file of a REG state with these flags, at its beginning: a descriptor, a mapping, a program's file. A mapping
- * may need other flags than the state has.
+ * Opens the file of a REG state with these flags, at its beginning: a descriptor, a mapping, a program's file. A
+ * mapping may need other flags than the state has.
  */
 export function openNamed(state: reg_file_entry, flags: number, at: Build): Slot<'fd'> {
   const given = inheritedFor(state, at)
   // What is external by its number is opened anew, as CRIU does; what replaces a path is the caller's own description.
-  if (given !== undefined) return state.ext === true ? at.open('openat', AT_FDCWD, fdPath(given), openFlags(flags), 0) : given
+  if (given !== undefined)
+    return state.ext === true ? at.open('openat', AT_FDCWD, fdPath(given), openFlags(flags), 0) : given
   const ghost = openGhost(state.id, state.name, flags, at)
   if (ghost !== undefined) return ghost
   const done = at.get(checked, 0)
