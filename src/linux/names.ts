@@ -1,4 +1,4 @@
-// The kernel's names of numbers, for the printed program: flags, options and requests of the calls that a restore makes.
+// The kernel's names of numbers, for the printed program: flags, options and requests of the calls of a restore.
 // Values are of the headers under include/uapi, x86-64's where they depend on the machine. Only `--explain` loads this.
 import type { CallName } from './nr.ts'
 
@@ -15,7 +15,8 @@ const OPEN_BITS: Names = {
 }
 const ACCESS = ['O_RDONLY', 'O_WRONLY', 'O_RDWR', 'O_ACCMODE']
 const AT: Names = {
-  AT_SYMLINK_NOFOLLOW: 0x100, AT_REMOVEDIR: 0x200, AT_SYMLINK_FOLLOW: 0x400, AT_NO_AUTOMOUNT: 0x800, AT_EMPTY_PATH: 0x1000,
+  AT_SYMLINK_NOFOLLOW: 0x100, AT_REMOVEDIR: 0x200, AT_SYMLINK_FOLLOW: 0x400, AT_NO_AUTOMOUNT: 0x800,
+  AT_EMPTY_PATH: 0x1000,
 }
 const FILE_TYPES: Names = {
   S_IFSOCK: 0o140000, S_IFLNK: 0o120000, S_IFREG: 0o100000, S_IFBLK: 0o060000, S_IFDIR: 0o040000, S_IFCHR: 0o020000,
@@ -106,17 +107,17 @@ const CLONE: Names = {
 }
 /** By number, from 1. */
 const SIGNALS = (
-  'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU ' +
-  'XFSZ VTALRM PROF WINCH IO PWR SYS'
+  'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG ' +
+  'XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
 ).split(' ')
 const SIGRTMIN = 32
 const SIGRTMAX = 64
 const SIG_HOW: Names = { SIG_BLOCK: 0, SIG_UNBLOCK: 1, SIG_SETMASK: 2 }
 const ITIMERS: Names = { ITIMER_REAL: 0, ITIMER_VIRTUAL: 1, ITIMER_PROF: 2 }
 const CLOCKS: Names = {
-  CLOCK_REALTIME: 0, CLOCK_MONOTONIC: 1, CLOCK_PROCESS_CPUTIME_ID: 2, CLOCK_THREAD_CPUTIME_ID: 3, CLOCK_MONOTONIC_RAW: 4,
-  CLOCK_REALTIME_COARSE: 5, CLOCK_MONOTONIC_COARSE: 6, CLOCK_BOOTTIME: 7, CLOCK_REALTIME_ALARM: 8,
-  CLOCK_BOOTTIME_ALARM: 9, CLOCK_TAI: 11,
+  CLOCK_REALTIME: 0, CLOCK_MONOTONIC: 1, CLOCK_PROCESS_CPUTIME_ID: 2, CLOCK_THREAD_CPUTIME_ID: 3,
+  CLOCK_MONOTONIC_RAW: 4, CLOCK_REALTIME_COARSE: 5, CLOCK_MONOTONIC_COARSE: 6, CLOCK_BOOTTIME: 7,
+  CLOCK_REALTIME_ALARM: 8, CLOCK_BOOTTIME_ALARM: 9, CLOCK_TAI: 11,
 }
 const TIMER: Names = { TIMER_ABSTIME: 1 }
 const TFD_TIMER: Names = { TFD_TIMER_ABSTIME: 1, TFD_TIMER_CANCEL_ON_SET: 2 }
@@ -142,7 +143,8 @@ const SOCK: Names = { SOCK_NONBLOCK: 0o4000, SOCK_CLOEXEC: 0o2000000 }
 /** Requests for terminals (asm-generic/ioctls.h), and those beside them that every file takes. */
 const IOCTLS: Names = {
   TCGETS: 0x5401, TCSETS: 0x5402, TCSETSW: 0x5403, TCSETSF: 0x5404, TCGETA: 0x5405, TCSETA: 0x5406, TCSETAW: 0x5407,
-  TCSETAF: 0x5408, TCSBRK: 0x5409, TCXONC: 0x540a, TCFLSH: 0x540b, TIOCEXCL: 0x540c, TIOCNXCL: 0x540d, TIOCSCTTY: 0x540e,
+  TCSETAF: 0x5408, TCSBRK: 0x5409, TCXONC: 0x540a, TCFLSH: 0x540b, TIOCEXCL: 0x540c, TIOCNXCL: 0x540d,
+  TIOCSCTTY: 0x540e,
   TIOCGPGRP: 0x540f, TIOCSPGRP: 0x5410, TIOCOUTQ: 0x5411, TIOCSTI: 0x5412, TIOCGWINSZ: 0x5413, TIOCSWINSZ: 0x5414,
   TIOCMGET: 0x5415, TIOCMBIS: 0x5416, TIOCMBIC: 0x5417, TIOCMSET: 0x5418, TIOCGSOFTCAR: 0x5419, TIOCSSOFTCAR: 0x541a,
   FIONREAD: 0x541b, TIOCLINUX: 0x541c, TIOCCONS: 0x541d, TIOCGSERIAL: 0x541e, TIOCSSERIAL: 0x541f, TIOCPKT: 0x5420,
@@ -167,7 +169,10 @@ const byNumber = new Map<Names, ReadonlyMap<number, string>>()
 
 function nameIn(table: Names, value: number): string | undefined {
   let names = byNumber.get(table)
-  if (names === undefined) byNumber.set(table, (names = new Map(Object.entries(table).map(([name, number]) => [number, name]))))
+  if (names === undefined) {
+    names = new Map(Object.entries(table).map(([name, number]) => [number, name]))
+    byNumber.set(table, names)
+  }
   return names.get(value)
 }
 
@@ -176,7 +181,7 @@ const one =
   (table: Names, otherwise: Form = plain): Form =>
   (value, args) => nameIn(table, Number(value)) ?? otherwise(value, args)
 
-/** The bits of the table that are set, and the rest in hex; `none` if it is nothing. In 64 bits, since some flags are. */
+/** The bits of the table that are set, and the rest in hex; `none` if it is nothing. Some flags need 64 bits. */
 function bitNames(value: Value, table: Names, first: string | undefined, none: string): string {
   if (value < 0) return String(value)
   const names = first === undefined ? [] : [first]
@@ -218,7 +223,8 @@ const fileMode: Form = value => {
 export function signalName(signal: number): string {
   const name = SIGNALS[signal - 1]
   if (name !== undefined) return `SIG${name}`
-  return signal >= SIGRTMIN && signal <= SIGRTMAX ? `SIGRTMIN${signal > SIGRTMIN ? `+${signal - SIGRTMIN}` : ''}` : String(signal)
+  if (signal === SIGRTMIN) return 'SIGRTMIN'
+  return signal > SIGRTMIN && signal <= SIGRTMAX ? `SIGRTMIN+${signal - SIGRTMIN}` : String(signal)
 }
 
 /** CLONE_… flags by name; '' for none. */
@@ -264,32 +270,34 @@ const FORMS: { readonly [name in CallName]?: readonly Form[] } = {
   mmap: [hex, hex, bits(PROT, 'PROT_NONE'), typed(MAP_TYPES, 15, MAP), dec, hex], munmap: [hex, hex],
   mremap: [hex, hex, hex, bits(MREMAP), hex], mprotect: [hex, hex, bits(PROT, 'PROT_NONE')],
   pkey_mprotect: [hex, hex, bits(PROT, 'PROT_NONE'), dec], madvise: [hex, hex, one(MADV)], mlock: [hex, hex],
-  munlock: [hex, hex], mlock2: [hex, hex, bits(MLOCK)], mseal: [hex, hex], brk: [hex], shmat: [dec, hex, bits(SHM)], shmdt: [hex],
-  open: [plain, open, octal], openat: [directory, plain, open, octal], openat2: [directory, plain, plain, dec],
-  mkdirat: [directory, plain, octal], mknodat: [directory, plain, fileMode, hex],
-  linkat: [directory, plain, directory, plain, bits(AT)], symlinkat: [plain, directory],
-  unlinkat: [directory, plain, bits(AT)], renameat: [directory, plain, directory], renameat2: [directory, plain, directory],
-  utimensat: [directory, plain, plain, bits(AT)], fchownat: [directory, plain, dec, dec, bits(AT)],
-  fchmodat: [directory, plain, octal], fchmodat2: [directory, plain, octal, bits(AT)], newfstatat: [directory, plain, plain, bits(AT)],
-  statx: [directory, plain, bits(AT), hex], readlinkat: [directory], faccessat: [directory],
-  fchmod: [dec, octal], fchown: [dec, dec, dec], umask: [octal], ftruncate: [dec, dec], fallocate: [dec, bits(FALLOC), dec, dec],
-  lseek: [dec, dec, one(SEEK)], pread64: [dec, plain, dec, dec], pwrite64: [dec, plain, dec, dec], read: [dec, plain, dec],
-  write: [dec, plain, dec], sendfile: [dec, dec, plain, dec], splice: [dec, plain, dec, plain, dec, bits(SPLICE)],
-  pipe2: [plain, statusFlags], dup3: [dec, dec, statusFlags], memfd_create: [plain, bits(MFD)],
-  eventfd2: [dec, bits(EFD)], epoll_create1: [statusFlags], epoll_ctl: [dec, one(EPOLL_OPS)],
-  inotify_init1: [statusFlags], signalfd4: [dec, plain, dec, statusFlags], timerfd_create: [one(CLOCKS), statusFlags],
-  timerfd_settime: [dec, bits(TFD_TIMER)], socket: [one(AF), typed(SOCK_TYPES, 15, SOCK), dec],
-  socketpair: [one(AF), typed(SOCK_TYPES, 15, SOCK), dec], accept4: [dec, plain, plain, bits(SOCK)],
-  close_range: [dec, dec, bits(CLOSE_RANGE)], ioctl: [dec, one(IOCTLS, hex)], fcntl: [dec, one(FCNTL), fcntlArgument],
+  munlock: [hex, hex], mlock2: [hex, hex, bits(MLOCK)], mseal: [hex, hex], brk: [hex], shmat: [dec, hex, bits(SHM)],
+  shmdt: [hex], open: [plain, open, octal], openat: [directory, plain, open, octal],
+  openat2: [directory, plain, plain, dec], mkdirat: [directory, plain, octal],
+  mknodat: [directory, plain, fileMode, hex], linkat: [directory, plain, directory, plain, bits(AT)],
+  symlinkat: [plain, directory], unlinkat: [directory, plain, bits(AT)], renameat: [directory, plain, directory],
+  renameat2: [directory, plain, directory], utimensat: [directory, plain, plain, bits(AT)],
+  fchownat: [directory, plain, dec, dec, bits(AT)], fchmodat: [directory, plain, octal],
+  fchmodat2: [directory, plain, octal, bits(AT)], newfstatat: [directory, plain, plain, bits(AT)],
+  statx: [directory, plain, bits(AT), hex], readlinkat: [directory], faccessat: [directory], fchmod: [dec, octal],
+  fchown: [dec, dec, dec], umask: [octal], ftruncate: [dec, dec], fallocate: [dec, bits(FALLOC), dec, dec],
+  lseek: [dec, dec, one(SEEK)], pread64: [dec, plain, dec, dec], pwrite64: [dec, plain, dec, dec],
+  read: [dec, plain, dec], write: [dec, plain, dec], sendfile: [dec, dec, plain, dec],
+  splice: [dec, plain, dec, plain, dec, bits(SPLICE)], pipe2: [plain, statusFlags], dup3: [dec, dec, statusFlags],
+  memfd_create: [plain, bits(MFD)], eventfd2: [dec, bits(EFD)], epoll_create1: [statusFlags],
+  epoll_ctl: [dec, one(EPOLL_OPS)], inotify_init1: [statusFlags], signalfd4: [dec, plain, dec, statusFlags],
+  timerfd_create: [one(CLOCKS), statusFlags], timerfd_settime: [dec, bits(TFD_TIMER)],
+  socket: [one(AF), typed(SOCK_TYPES, 15, SOCK), dec], socketpair: [one(AF), typed(SOCK_TYPES, 15, SOCK), dec],
+  accept4: [dec, plain, plain, bits(SOCK)], close_range: [dec, dec, bits(CLOSE_RANGE)],
+  ioctl: [dec, one(IOCTLS, hex)], fcntl: [dec, one(FCNTL), fcntlArgument],
   prctl: [one(PRCTL), prctlSecond, prctlThird], arch_prctl: [one(ARCH, hex), hex], personality: [hex],
   rt_sigaction: [signal], rt_sigprocmask: [one(SIG_HOW)], kill: [dec, signal], tkill: [dec, signal],
   tgkill: [dec, dec, signal], rt_sigqueueinfo: [dec, signal], rt_tgsigqueueinfo: [dec, dec, signal],
-  setitimer: [one(ITIMERS)], getitimer: [one(ITIMERS)], timer_create: [one(CLOCKS)], timer_settime: [dec, bits(TIMER)],
-  prlimit64: [dec, one(LIMITS)], setrlimit: [one(LIMITS)], setpriority: [one(PRIO), dec, dec],
-  sched_setscheduler: [dec, one(SCHED)], seccomp: [one(SECCOMP), bits(SECCOMP_FLAGS)], set_tid_address: [hex],
-  set_robust_list: [hex, dec], rseq: [hex, dec, dec, hex], membarrier: [hex], unshare: [bits(CLONE)],
-  setns: [dec, bits(CLONE)], setresuid: [dec, dec, dec], setresgid: [dec, dec, dec], setfsuid: [dec], setfsgid: [dec],
-  setpgid: [dec, dec],
+  setitimer: [one(ITIMERS)], getitimer: [one(ITIMERS)], timer_create: [one(CLOCKS)],
+  timer_settime: [dec, bits(TIMER)], prlimit64: [dec, one(LIMITS)], setrlimit: [one(LIMITS)],
+  setpriority: [one(PRIO), dec, dec], sched_setscheduler: [dec, one(SCHED)],
+  seccomp: [one(SECCOMP), bits(SECCOMP_FLAGS)], set_tid_address: [hex], set_robust_list: [hex, dec],
+  rseq: [hex, dec, dec, hex], membarrier: [hex], unshare: [bits(CLONE)], setns: [dec, bits(CLONE)],
+  setresuid: [dec, dec, dec], setresgid: [dec, dec, dec], setfsuid: [dec], setfsgid: [dec], setpgid: [dec, dec],
 }
 
 /** A number as argument `index` of a call, in the kernel's names where it has any. `args` are all arguments. */

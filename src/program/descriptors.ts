@@ -1,8 +1,8 @@
-// What verify knows of a table of descriptors: which numbers are in use, and how many files are open at numbers that only
-// the kernel knows. Processes and threads that share a table share one of these.
+// What verify knows of a table of descriptors: which numbers are in use, and how many files are open at numbers that
+// only the kernel knows. Processes and threads that share a table share one of these.
 
 export class Descriptors {
-  /** The step that placed a file at each number. Shared with tables that were copied from this, until one changes it. */
+  /** The step that placed a file at each number. Shared with tables that are copies of this, until one changes it. */
   #placed: Map<number, number>
   #shared: boolean
   /** Files that are open at numbers not known here. */

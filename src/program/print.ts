@@ -1,5 +1,5 @@
 // A program as text, a step a line: what `restore --explain` prints, and what the tests of kinds compare.
-// The text depends on the program alone. Whatever comes from images is escaped: none of it reaches a terminal as control.
+// The text depends on the program alone. What comes from images is escaped: none of it reaches a terminal as a control.
 import { bytesOf } from '../base/bytes.ts'
 import { errnoName } from '../base/errno.ts'
 import { REG } from '../linux/arch/x86-64.ts'
@@ -11,7 +11,7 @@ import {
 
 /** Of memory, at most so many bytes are shown. */
 const SHOWN_BYTES = 16
-/** Memory in memory in memory; deeper is shown by its name only, as a program that verify would refuse may be printed. */
+/** Memory in memory in memory; what is deeper is shown by its name: what verify would refuse is printed too. */
 const SHOWN_DEPTH = 4
 
 /** What is printed: a program, or a list of steps alone. */
@@ -31,7 +31,8 @@ export function eachLine(program: Printable, write: (line: string) => void, reas
   const { steps, places, root } = program
   if (places !== undefined) {
     const { scratch, scratchSize, park, socket } = places
-    write(`root ${root}, scratch memory ${hex(scratch)}-${hex(scratch + scratchSize)}, vdso parked at ${hex(park)}, socket ${socket}`)
+    const own = `scratch memory ${hex(scratch)}-${hex(scratch + scratchSize)}, vdso parked at ${hex(park)}`
+    write(`root ${root}, ${own}, socket ${socket}`)
   }
   let width = HOST.length
   for (const step of steps) width = Math.max(width, actorOf(step).length)
@@ -93,7 +94,7 @@ function argumentShown(argument: Exclude<Argument, number | bigint>): string {
 
 const slotText = (slot: Slot): string => `$${slot.id}`
 
-/** `&4{8 zero bytes}`, `&7{0a0b…, 104 bytes, 100: $5, 88: &6{…}}`: its name, what it holds, and what is put into it where. */
+/** `&4{8 zero bytes}`, `&7{0a0b…, 104 bytes, 100: $5, 88: &6{…}}`: its name, its bytes, and what is put into it where. */
 function memoryText(memory: Memory, depth: number): string {
   const { id, bytes, holds, pointers } = memory
   if (depth === SHOWN_DEPTH) return `&${id}`
@@ -169,7 +170,8 @@ function actText(act: HostAct): string {
 function stateText({ thread, registers, sigmask, timed, stopped }: ThreadState): string {
   const parts = [`ip ${hex(registers[REG.ip] ?? 0n)}`, `sp ${hex(registers[REG.sp] ?? 0n)}`]
   if (sigmask !== 0n) parts.push(`sigmask ${hex(sigmask)}`)
-  if (timed !== undefined) parts.push(timed.left_ns === undefined ? 'its timed call again' : `its timed call again, ${timed.left_ns} ns left`)
+  if (timed !== undefined) parts.push('its timed call again')
+  if (timed?.left_ns !== undefined) parts.push(`${timed.left_ns} ns left`)
   if (stopped !== 0) parts.push(`stopped by ${signalName(stopped)}`)
   return `state of ${thread}: ${parts.join(', ')}`
 }
@@ -183,14 +185,13 @@ const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu
 const UNPRINTABLE_OR_QUOTE = /[\p{C}\p{Zl}\p{Zp}"\\]/gu
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\t': '\\t', '\r': '\\r', '"': '\\"', '\\': '\\\\' }
 
-/** What may not be printed as it is becomes the bytes of it, as `\xNN`; in quotes, also quote and backslash are escaped. */
+/** What may not be printed as it is becomes its bytes, as `\xNN`; in quotes, quote and backslash are escaped too. */
 function escaped(text: string, quoted = false): string {
   return text.replace(quoted ? UNPRINTABLE_OR_QUOTE : UNPRINTABLE, char => {
     const short = SHORT[char]
     if (short !== undefined) return short
-    const code = char.charCodeAt(0)
-    // Lone surrogates that stand for no byte are in no text of ours, but a text to print must not fail for one.
-    if (code >= 0xd800 && code <= 0xdfff && char.length === 1 && (code < 0xdc80 || code > 0xdcff)) return `\\u${code.toString(16)}`
+    // A lone surrogate that stands for no byte is in no text of ours; but to print a text must not fail for one.
+    if (!char.isWellFormed() && (char < '\udc80' || char > '\udcff')) return `\\u${char.charCodeAt(0).toString(16)}`
     return Array.from(bytesOf(char), byte => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
   })
 }

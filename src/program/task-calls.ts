@@ -1,30 +1,32 @@
-// The calls that a task may make in a program. A closed set: what ends, replaces or blocks a task, or reaches into others,
-// would take it from the runner, who must find it stopped where he left it. A kind that needs another call adds it here.
+// The calls that a task may make in a program. A closed set: what ends, replaces or blocks a task, or reaches into
+// others, would take it from the runner, who must find it stopped where he left it. A kind that needs one more adds it.
 import type { CallName } from '../linux/nr.ts'
 import type { Argument } from './program.ts'
 
 const ALLOWED: ReadonlySet<CallName> = new Set<CallName>([
   // Its memory.
-  'mmap', 'munmap', 'mremap', 'mprotect', 'pkey_mprotect', 'pkey_alloc', 'pkey_free', 'madvise', 'mlock', 'mlock2', 'munlock',
-  'mlockall', 'mseal', 'brk', 'mbind', 'set_mempolicy', 'shmat', 'shmdt', 'map_shadow_stack', 'io_setup', 'userfaultfd',
+  'mmap', 'munmap', 'mremap', 'mprotect', 'pkey_mprotect', 'pkey_alloc', 'pkey_free', 'madvise', 'mlock', 'mlock2',
+  'munlock', 'mlockall', 'mseal', 'brk', 'mbind', 'set_mempolicy', 'shmat', 'shmdt', 'map_shadow_stack', 'io_setup',
+  'userfaultfd',
   // Its descriptors, and files at hand.
-  'open', 'openat', 'openat2', 'close', 'close_range', 'dup', 'dup2', 'dup3', 'fcntl', 'ioctl', 'lseek', 'flock', 'ftruncate',
-  'pipe2', 'memfd_create', 'eventfd2', 'epoll_create1', 'epoll_ctl', 'timerfd_create', 'timerfd_settime', 'signalfd4',
-  'inotify_init1', 'inotify_add_watch', 'inotify_rm_watch', 'socket', 'socketpair', 'setsockopt', 'bind', 'fstat', 'newfstatat',
+  'open', 'openat', 'openat2', 'close', 'close_range', 'dup', 'dup2', 'dup3', 'fcntl', 'ioctl', 'lseek', 'flock',
+  'ftruncate', 'pipe2', 'memfd_create', 'eventfd2', 'epoll_create1', 'epoll_ctl', 'timerfd_create', 'timerfd_settime',
+  'signalfd4', 'inotify_init1', 'inotify_add_watch', 'inotify_rm_watch', 'socket', 'socketpair', 'setsockopt', 'bind',
+  'fstat', 'newfstatat',
   // Its places and namespaces.
   'chdir', 'fchdir', 'chroot', 'umask', 'unshare', 'setns',
   // What it is.
   'setsid', 'setpgid', 'prctl', 'arch_prctl', 'personality', 'modify_ldt', 'set_thread_area', 'set_tid_address',
   'set_robust_list', 'rseq', 'membarrier', 'keyctl', 'prlimit64', 'setrlimit', 'ioprio_set', 'setpriority',
-  'sched_setscheduler', 'sched_setparam', 'sched_setattr', 'sched_setaffinity', 'setresuid', 'setresgid', 'setuid', 'setgid',
-  'setreuid', 'setregid', 'setfsuid', 'setfsgid', 'setgroups', 'capset', 'seccomp',
+  'sched_setscheduler', 'sched_setparam', 'sched_setattr', 'sched_setaffinity', 'setresuid', 'setresgid', 'setuid',
+  'setgid', 'setreuid', 'setregid', 'setfsuid', 'setfsgid', 'setgroups', 'capset', 'seccomp',
   // Signals and timers.
-  'rt_sigaction', 'rt_sigprocmask', 'sigaltstack', 'kill', 'tkill', 'tgkill', 'rt_sigqueueinfo', 'rt_tgsigqueueinfo', 'setitimer',
-  'timer_create', 'timer_settime', 'timer_delete',
+  'rt_sigaction', 'rt_sigprocmask', 'sigaltstack', 'kill', 'tkill', 'tgkill', 'rt_sigqueueinfo', 'rt_tgsigqueueinfo',
+  'setitimer', 'timer_create', 'timer_settime', 'timer_delete',
   // Questions.
-  'getpid', 'getppid', 'gettid', 'getpgid', 'getsid', 'getuid', 'geteuid', 'getgid', 'getegid', 'getresuid', 'getresgid',
-  'getgroups', 'capget', 'getrlimit', 'getpriority', 'sched_getscheduler', 'sched_getaffinity', 'getitimer', 'timer_gettime',
-  'timer_getoverrun', 'clock_gettime', 'get_robust_list', 'mincore',
+  'getpid', 'getppid', 'gettid', 'getpgid', 'getsid', 'getuid', 'geteuid', 'getgid', 'getegid', 'getresuid',
+  'getresgid', 'getgroups', 'capget', 'getrlimit', 'getpriority', 'sched_getscheduler', 'sched_getaffinity',
+  'getitimer', 'timer_gettime', 'timer_getoverrun', 'clock_gettime', 'get_robust_list', 'mincore',
 ])
 
 /** Which arguments say whom a call is for. */
@@ -40,12 +42,12 @@ const TARGETS: { readonly [name in CallName]?: readonly Target[] } = {
   sched_setaffinity: [ofThread(0, true)],
 }
 
-/** Of these the first argument says of what kind the second is: a process (0, IOPRIO_WHO_PROCESS is 1), a group, a user. */
+/** Of these the first argument says what the second is: a process (PRIO_PROCESS, IOPRIO_WHO_PROCESS), group or user. */
 const KIND_OF_TARGET: { readonly [name in CallName]?: number } = { setpriority: 0, ioprio_set: 1 }
 
 /**
- * Why a task may not make this call; undefined if it may. `process` is its process's id, `isMine` tells whether a thread is
- * of that process. Ids are those of the image.
+ * Why a task may not make this call; undefined if it may. `process` is its process's id, `isMine` tells whether a
+ * thread is of that process. Ids are those of the image.
  */
 export function objectionTo(
   name: CallName, args: readonly Argument[], process: number, isMine: (tid: number) => boolean,

@@ -1,6 +1,6 @@
-// Checks a whole program before its first step is run: all that is wrong with it is told at once, and nothing is touched.
-// One walk over the steps, with a record of what each has made: time and memory grow with the program, not with its square.
-// It is in the way of every restore, so that it loads nothing but what it needs, and makes no text unless it finds something.
+// Checks a whole program before its first step is run: all that is wrong with it is told at once, nothing is touched.
+// One walk over the steps, with a record of what each has made: time grows with the program, not with its square.
+// It is in the way of every restore: it loads nothing but what it needs, and makes no text unless it finds something.
 import type { BardoError } from '../base/errors.ts'
 import { CLONE_FILES, PAGE_SIZE } from '../linux/constants.ts'
 import { Descriptors } from './descriptors.ts'
@@ -40,9 +40,9 @@ const DEPTH_MAX = 16
 const FD_MAX = 0x7fff_ffff
 
 /**
- * Everything that is wrong with a program, in the order of its steps; nothing for a good one. Never throws. Errors of the
- * program are of code `bug`; what stands against it on this host is `refused`. Each names the step (from 1), what it is
- * for and its phase; a thing that is wrong in many steps is told once, at the first of them.
+ * Everything that is wrong with a program, in the order of its steps; nothing for a good one. Never throws. Errors of
+ * the program are of code `bug`; what stands against it on this host is `refused`. Each names the step (from 1), what
+ * it is for and its phase; a thing that is wrong in many steps is told once, at the first of them.
  */
 export function verifyProgram(program: Program, host: VerifyHost): BardoError[] {
   return new Verifier(program, host).verify()
@@ -67,11 +67,15 @@ class Verifier {
   verify(): BardoError[] {
     const { steps, root } = this.#program
     for (let index = 0; index < steps.length; index++) this.#step(steps[index]!, index)
-    if (this.#root === undefined) this.#findings.add('root', steps.length - 1, `process ${root}, the root of the tree, is never made`)
+    if (this.#root === undefined) this.#wrong('root', steps.length - 1, `the root, process ${root}, is never made`)
     for (const task of this.#tasks.values())
       if (task.made >= 0 && task.ended === undefined && task.stated === undefined)
-        this.#findings.add(`stateless ${task.id}`, task.made, `thread ${task.id} has no state to go on with`)
+        this.#wrong(`stateless ${task.id}`, task.made, `thread ${task.id} has no state to go on with`)
     return this.#findings.errors
+  }
+
+  #wrong(key: string, index: number, what: string, why?: string): void {
+    this.#findings.add(key, index, what, why)
   }
 
   #step(step: Step, index: number): void {
@@ -97,12 +101,12 @@ class Verifier {
 
   // ---- tasks
 
-  /** The task that acts, or that is acted upon. One that was never spawned is told once, and stands in from there on. */
+  /** The task that acts, or is acted upon. One that was not spawned is told once, and from there on has a stand-in. */
   #actor(id: number, index: number): Task {
     const task = this.#tasks.get(id) ?? this.#add(id, -1, { pid: id, threads: [], table: new Descriptors() })
-    if (task.made < 0) this.#findings.add(`unmade ${id}`, index, `task ${id} is used before it is made`)
+    if (task.made < 0) this.#wrong(`unmade ${id}`, index, `task ${id} is used before it is made`)
     else if (task.ended !== undefined)
-      this.#findings.add(`ended ${id}`, index, `task ${id} is used after it ended`, `it ended in step ${task.ended + 1}`)
+      this.#wrong(`ended ${id}`, index, `task ${id} is used after it ended`, `it ended in step ${task.ended + 1}`)
     return task
   }
 
@@ -116,28 +120,27 @@ class Verifier {
   #spawn({ actor, task: id, spawn }: Step & SpawnStep, index: number): void {
     const before = this.#tasks.get(id)
     if (before !== undefined && before.made >= 0) {
-      this.#findings.add(`double ${id}`, index, `task ${id} is made a second time`, `it was made in step ${before.made + 1}, and its id stays taken`)
-      return
+      const why = `it was made in step ${before.made + 1}, and an id is given only once`
+      return this.#wrong(`double ${id}`, index, `task ${id} is made a second time`, why)
     }
-    if (!Number.isInteger(id) || id < 1) this.#findings.add(`id ${id}`, index, `${id} is no id for a task`)
+    if (!Number.isInteger(id) || id < 1) this.#wrong(`id ${id}`, index, `${id} is no id for a task`)
     else if (this.#host.pidTaken(id)) this.#findings.addTaken(id, this.#host.nameOf(id), index)
     if (spawn.kind === 'root') {
-      if (actor !== HOST) this.#findings.add(`maker ${id}`, index, `the root ${id} is made by task ${actor}, not by the coordinator`)
-      if (this.#root !== undefined) this.#findings.add(`roots ${id}`, index, `a second root ${id} is made`)
-      else if (id !== this.#program.root) this.#findings.add(`roots ${id}`, index, `the root is made as ${id} and not as ${this.#program.root}`)
+      const { root } = this.#program
+      if (actor !== HOST) this.#wrong(`maker ${id}`, index, `the root ${id} is made by task ${actor}`)
+      if (this.#root !== undefined) this.#wrong(`roots ${id}`, index, `a second root ${id} is made`)
+      else if (id !== root) this.#wrong(`roots ${id}`, index, `the root is made as ${id} and not as ${root}`)
       this.#root = id
-      this.#addProcess(id, index, undefined)
-      return
+      return this.#addProcess(id, index, undefined)
     }
     if (actor === HOST) {
-      this.#findings.add(`maker ${id}`, index, `task ${id} is made by the coordinator, which makes the root alone`)
-      this.#addProcess(id, index, undefined)
-      return
+      this.#wrong(`maker ${id}`, index, `task ${id} is made by the coordinator, which makes the root alone`)
+      return this.#addProcess(id, index, undefined)
     }
     const maker = this.#actor(actor, index).process
     if (spawn.kind === 'thread') {
       if (maker.pid !== spawn.process)
-        this.#findings.add(`process ${id}`, index, `thread ${id} of process ${spawn.process} is made by a thread of process ${maker.pid}`)
+        this.#wrong(`process ${id}`, index, `thread ${id} of process ${spawn.process} is made in process ${maker.pid}`)
       this.#add(id, index, maker)
       return
     }
@@ -146,7 +149,7 @@ class Verifier {
 
   /** A process has a table of its own: empty, or a copy of another's; or it shares the other's. */
   #addProcess(id: number, index: number, other: Descriptors | undefined, shares = false): void {
-    // One that was used before this keeps what was said of it, so that one error is told and not all that follow from it.
+    // One that was used before this keeps what was said of it: one error is told, not all that would follow from it.
     const early = this.#tasks.get(id)?.process.table
     const table = shares && other !== undefined ? other : (early ?? new Descriptors(other))
     this.#add(id, index, { pid: id, threads: [], table })
@@ -154,7 +157,8 @@ class Verifier {
 
   #end({ actor, reap }: Step & EndStep, index: number): void {
     const { process } = this.#actor(actor, index)
-    if (process.pid !== actor) this.#findings.add(`end ${actor}`, index, `thread ${actor} is ended, which would end all of process ${process.pid}`)
+    if (process.pid !== actor)
+      this.#wrong(`end ${actor}`, index, `thread ${actor} is ended, which would end all of process ${process.pid}`)
     for (const thread of process.threads) thread.ended ??= index
     if (reap !== undefined) this.#actor(reap, index)
   }
@@ -164,8 +168,8 @@ class Verifier {
   #make(slot: Slot, actor: Actor, table: Descriptors | undefined, index: number, number?: number): void {
     const { id } = slot
     if (slot.actor !== actor)
-      this.#findings.add(`owner ${id}`, index, `slot $${id} is made by ${nameOf(actor)} and is said to be of ${nameOf(slot.actor)}`)
-    if (this.#slots.has(id)) this.#findings.add(`remade ${id}`, index, `slot $${id} is made a second time`)
+      this.#wrong(`owner ${id}`, index, `slot $${id} of ${nameOf(slot.actor)} is made by ${nameOf(actor)}`)
+    if (this.#slots.has(id)) this.#wrong(`remade ${id}`, index, `slot $${id} is made a second time`)
     this.#slots.set(id, { table, number, closed: undefined })
     if (slot.kind === 'fd' && table !== undefined && number === undefined) table.loose++
   }
@@ -174,17 +178,15 @@ class Verifier {
   #use(slot: Slot, task: Task | undefined, index: number): void {
     const { id } = slot
     const made = this.#slots.get(id)
-    if (made === undefined) return this.#findings.add(`unmade $${id}`, index, `slot $${id} is used before it is made`)
+    if (made === undefined) return this.#wrong(`unmade $${id}`, index, `slot $${id} is used before it is made`)
     if (made.closed !== undefined)
-      this.#findings.add(`closed ${id}`, index, `slot $${id} is used after it was closed`, `it was closed in step ${made.closed + 1}`)
+      this.#wrong(`closed ${id}`, index, `slot $${id} is used after it was closed`, `by step ${made.closed + 1}`)
     const table = task?.process.table
     // A number that the coordinator knows can be told to any task; what a task has is in that task alone.
     if (made.table === table || (made.table === undefined && slot.kind === 'value')) return
     const user = task === undefined ? HOST : task.id
-    this.#findings.add(
-      `foreign ${id} ${user}`, index, `${nameOf(user)} uses slot $${id}, which is of ${nameOf(slot.actor)}`,
-      made.table === undefined ? 'a task sees open files of the coordinator only when they are passed to it' : 'it is in that task\'s own table',
-    )
+    const why = made.table === undefined ? 'it must be passed to the task' : 'it is in that task\'s own table'
+    this.#wrong(`foreign ${id} ${user}`, index, `${nameOf(user)} uses slot $${id} of ${nameOf(slot.actor)}`, why)
   }
 
   // ---- calls
@@ -192,13 +194,14 @@ class Verifier {
   #call(step: Step & CallStep, index: number): void {
     const { actor, name, args, result } = step
     const task = actor === HOST ? undefined : this.#actor(actor, index)
-    if (args.length > ARGUMENTS_MAX) this.#findings.add(`arguments ${index}`, index, `${name} has ${args.length} arguments`)
+    if (args.length > ARGUMENTS_MAX) this.#wrong(`many ${index}`, index, `${name} has ${args.length} arguments`)
     for (const argument of args) if (typeof argument === 'object') this.#argument(argument, task, index)
     let number: number | undefined
     if (task !== undefined) {
       const { process } = task
       const objection = objectionTo(name, args, process.pid, tid => this.#tasks.get(tid)?.process === process)
-      if (objection !== undefined) this.#findings.add(`call ${actor} ${name}`, index, `task ${actor} may not call ${name}`, objection)
+      if (objection !== undefined) 
+        this.#wrong(`call ${actor} ${name}`, index, `task ${actor} may not call ${name}`, objection)
       number = this.#moveDescriptor(step, process.table, index)
     }
     if (name === 'close') this.#close(args[0], task?.process.table, index)
@@ -209,8 +212,9 @@ class Verifier {
   #argument(argument: Exclude<Argument, number | bigint | string>, task: Task | undefined, index: number): void {
     if (isSlot(argument)) return this.#use(argument, task, index)
     if (argument.kind === 'memory') return this.#memory(argument, task, index)
+    const { id } = argument.of
     if (task !== undefined)
-      this.#findings.add(`path ${argument.of.id} ${task.id}`, index, `task ${task.id} uses the path of slot $${argument.of.id}`, 'it is a path of the coordinator\'s own')
+      this.#wrong(`path ${id} ${task.id}`, index, `task ${task.id} uses the coordinator's path of slot $${id}`)
     this.#use(argument.of, undefined, index)
   }
 
@@ -244,12 +248,15 @@ class Verifier {
   }
 
   #socketClosed(index: number): void {
-    this.#findings.add(`socket closed ${index}`, index, `descriptor ${this.#program.places.socket} is closed, by which files are passed`)
+    const { socket } = this.#program.places
+    this.#wrong(`socket closed ${index}`, index, `descriptor ${socket} is closed, by which files are passed`)
   }
 
   #load({ actor, from, offset, result }: Step & LoadStep, index: number): void {
-    if (actor !== HOST || from.actor !== HOST) this.#findings.add(`load ${from.id}`, index, `memory &${from.id} is looked at, and is not the coordinator's`)
-    if (!this.#used.has(from.id)) this.#findings.add(`unused ${from.id}`, index, `memory &${from.id} is looked at before a call has used it`)
+    const { id } = from
+    if (actor !== HOST || from.actor !== HOST)
+      this.#wrong(`load ${id}`, index, `memory &${id} of ${nameOf(from.actor)} is read by ${nameOf(actor)}`)
+    if (!this.#used.has(id)) this.#wrong(`unused ${id}`, index, `memory &${id} is read before a call has used it`)
     this.#within(from, offset, 4, index)
     this.#make(result, HOST, undefined, index)
   }
@@ -264,7 +271,7 @@ class Verifier {
   /** Each memory is looked at once a call, though many may point to it. */
   #pointed(memory: Memory, task: Task | undefined, index: number, path: Memory[], seen: Set<Memory>): void {
     if (path.length === DEPTH_MAX || path.includes(memory))
-      return this.#findings.add(`deep ${memory.id}`, index, `memory &${memory.id} points to itself, or too deep`)
+      return this.#wrong(`deep ${memory.id}`, index, `memory &${memory.id} points to itself, or too deep`)
     if (seen.has(memory)) return
     seen.add(memory)
     this.#one(memory, task, index)
@@ -280,9 +287,9 @@ class Verifier {
     const { id, actor, holds } = memory
     if (task === undefined) {
       if (actor === HOST) this.#used.add(id)
-      else this.#findings.add(`memory ${id} ${HOST}`, index, `the coordinator uses memory &${id}, which is of task ${actor}`)
+      else this.#wrong(`memory ${id} ${HOST}`, index, `${nameOf(HOST)} uses memory &${id} of ${nameOf(actor)}`)
     } else if (actor !== task.id && (actor === HOST || this.#tasks.get(actor)?.process !== task.process))
-      this.#findings.add(`memory ${id} ${task.id}`, index, `task ${task.id} uses memory &${id}, which is of ${nameOf(actor)}`)
+      this.#wrong(`memory ${id} ${task.id}`, index, `${nameOf(task.id)} uses memory &${id} of ${nameOf(actor)}`)
     for (const { offset, slot } of holds) {
       this.#within(memory, offset, 4, index)
       this.#use(slot, task, index)
@@ -291,7 +298,7 @@ class Verifier {
 
   #within({ id, bytes }: Memory, offset: number, size: number, index: number): void {
     if (!Number.isInteger(offset) || offset < 0 || offset + size > bytes.length)
-      this.#findings.add(`beyond ${id} ${offset}`, index, `memory &${id} of ${bytes.length} bytes has no ${size} bytes at ${offset}`)
+      this.#wrong(`beyond ${id} ${offset}`, index, `memory &${id} of ${bytes.length} bytes has no ${size} at ${offset}`)
   }
 
   // ---- descriptors
@@ -311,21 +318,22 @@ class Verifier {
   /** Files arrive at the lowest numbers, and are moved on from there: so those must be free (run.ts). */
   #checkRoom(actor: number, table: Descriptors, count: number, index: number): void {
     const { socket } = this.#program.places
-    const inTheWay = table.loose > 0 ? 'a lent one' : socket < count ? socket : table.lowestBelow(count)
-    if (inTheWay !== undefined)
-      this.#findings.add(
-        `room ${index}`, index, `${count} files cannot be placed in task ${actor}: descriptor ${inTheWay} is in the way`,
-        'what is passed arrives at the lowest numbers',
-      )
+    const other = table.loose > 0 ? 'a file that it was lent' : socket < count ? socket : table.lowestBelow(count)
+    if (other === undefined) return
+    const what = typeof other === 'number' ? `descriptor ${other}` : other
+    const why = `what is passed arrives at the ${count} lowest numbers`
+    this.#wrong(`room ${index}`, index, `files cannot be placed in task ${actor}: ${what} is in the way`, why)
   }
 
   #place(number: number, table: Descriptors, index: number): void {
-    if (!Number.isInteger(number) || number < 0 || number > FD_MAX) return this.#findings.add(`number ${index} ${number}`, index, `${number} is no descriptor`)
+    const key = `placed ${index} ${number}`
+    if (!Number.isInteger(number) || number < 0 || number > FD_MAX)
+      return this.#wrong(key, index, `${number} is no number of a descriptor`)
     if (number === this.#program.places.socket)
-      this.#findings.add(`socket ${index}`, index, `a file is placed on descriptor ${number}, by which files are passed`)
+      this.#wrong(`socket ${index}`, index, `a file is placed on ${number}, the descriptor by which files are passed`)
     const before = table.at(number)
     if (before !== undefined)
-      this.#findings.add(`placed ${index} ${number}`, index, `two files are placed on descriptor ${number}`, `the other in step ${before + 1}`)
+      this.#wrong(key, index, `two files are placed on descriptor ${number}`, `the other by step ${before + 1}`)
     table.place(number, index)
   }
 
@@ -341,18 +349,18 @@ class Verifier {
       const unit = ofPages ? PAGE_SIZE : 1
       if (!isWhole(address, unit) || !isWhole(length, unit) || length === 0 || !isWhole(offset, 1)) odd = true
       if (ofPages && address < scratchEnd && address + length > scratch)
-        this.#findings.add(`scratch ${index}`, index, 'pages are written over the memory that the restore itself uses')
+        this.#wrong(`scratch ${index}`, index, 'pages are written over the memory that the restore itself uses')
       if (address < end) sorted = false
       end = address + length
     }
-    if (runs.length === 0) this.#findings.add(`runs ${index}`, index, 'there is nothing to write')
-    if (odd) this.#findings.add(`odd ${index}`, index, `a run is not of whole ${ofPages ? 'pages' : 'bytes'}, or of none`)
+    if (runs.length === 0) this.#wrong(`runs ${index}`, index, 'there is nothing to write')
+    if (odd) this.#wrong(`odd ${index}`, index, `a run is of no whole ${ofPages ? 'pages' : 'bytes'}`)
     if (sorted) return
     const inOrder = runs.toSorted((a, b) => a.address - b.address)
     for (let next = 1; next < inOrder.length; next++) {
       const [one, other] = [inOrder[next - 1]!, inOrder[next]!]
       if (one.address + one.length > other.address)
-        return this.#findings.add(`overlap ${index}`, index, `two runs write to the same place, at 0x${other.address.toString(16)}`)
+        return this.#wrong(`overlap ${index}`, index, `two runs write to one place, 0x${other.address.toString(16)}`)
     }
   }
 
@@ -361,7 +369,8 @@ class Verifier {
   #act({ act }: Step & HostStep, index: number): void {
     switch (act.name) {
       case 'shared_memory':
-        if (!isWhole(act.bytes, 1) || act.bytes === 0) this.#findings.add(`shared ${index}`, index, `shared memory of ${act.bytes} bytes`)
+        if (!isWhole(act.bytes, 1) || act.bytes === 0)
+          this.#wrong(`shared ${index}`, index, `shared memory of ${act.bytes} bytes`)
         return this.#make(act.result, HOST, undefined, index)
       case 'copy':
         this.#use(act.from, undefined, index)
@@ -372,7 +381,7 @@ class Verifier {
       case 'state': {
         const task = this.#actor(act.thread, index)
         if (task.stated !== undefined)
-          this.#findings.add(`restated ${task.id}`, index, `thread ${task.id} is given a state twice`, `first in step ${task.stated + 1}`)
+          this.#wrong(`state ${task.id}`, index, `thread ${task.id} has a state already`, `of step ${task.stated + 1}`)
         task.stated ??= index
       }
     }
@@ -381,4 +390,5 @@ class Verifier {
 
 const nameOf = (actor: Actor): string => (actor === HOST ? 'the coordinator' : `task ${actor}`)
 /** Whether it is a whole number of units, zero among them, that a double holds exactly. */
-const isWhole = (value: number, unit: number): boolean => Number.isSafeInteger(value) && value >= 0 && value % unit === 0
+const isWhole = (value: number, unit: number): boolean =>
+  Number.isSafeInteger(value) && value >= 0 && value % unit === 0

@@ -136,6 +136,13 @@ function parseStat(text: string): Record<string, string> {
   return fields
 }
 
+/** Where it is not in the root of a hierarchy: hierarchies come and go with other work on the machine. */
+const cgroupsOf = (text: string): string[] =>
+  text
+    .split('\n')
+    .map(line => line.replace(/^\d+:/, ''))
+    .filter(line => line !== '' && !line.endsWith(':/'))
+
 const parseStatus = (text: string): string[] => text.split('\n').filter(line => statusLines.has(line.split(':')[0]!))
 
 interface Mapping {
@@ -170,8 +177,8 @@ function readMaps(pid: number, ids: Renumbered): string[] {
     const head = /^([0-9a-f]+-[0-9a-f]+) (\S+) ([0-9a-f]+) (\S+) (\d+) *(.*)$/.exec(line)
     if (head) {
       const [, range, protection, offset, device, inode, file] = head
-      // Anonymous shared memory may come back as a memfd of the name that it had: it behaves the same.
-      const name = file === '/memfd:/dev/zero (deleted)' ? '/dev/zero (deleted)' : file
+      // Anonymous shared memory may come back as a memfd (CRIU does so): it behaves the same.
+      const name = /^\/memfd:(\/dev\/zero)? \(deleted\)$/.test(file!) ? '/dev/zero (deleted)' : file
       const shared = /^(\/dev\/zero|\/memfd:|\/SYSV|\/\[aio|\[anon_shmem)/.test(name!) && protection!.endsWith('s')
       // A deleted file is made again: another inode of the same name.
       const anew = shared || name!.endsWith(' (deleted)')
@@ -259,7 +266,7 @@ export function look(root: number): VisibleState {
       auxv: Buffer.from(read(`${at}/auxv`), 'latin1').toString('hex'),
       personality: read(`${at}/personality`),
       oom_score_adj: read(`${at}/oom_score_adj`),
-      cgroup: read(`${at}/cgroup`),
+      cgroups: cgroupsOf(read(`${at}/cgroup`)),
     }
   }
   return tasks

@@ -9,7 +9,7 @@ import {
   TIOCPKT_FLUSHWRITE, TIOCPKT_NOSTOP, TIOCPKT_START,
 } from '../../linux/constants.ts'
 import type { Hands } from './hands.ts'
-import { isEmpty, joined, typingOf, type Input, type Special } from './queue.ts'
+import { isEmpty, joined, PROCESSED_MAX, typingOf, type Input, type Special } from './queue.ts'
 import {
   DISABLED, EXTPROC, hasUsualFlowControl, ICANON, IEXTEN, IXON, termiosBytes, VEOF, VEOL, VEOL2, VLNEXT, VMIN, VSTART,
   VSTOP, VTIME, withFlowControl, type Termios,
@@ -80,7 +80,11 @@ export function refill<F>(hands: Hands<F>, master: F, slave: F, termios: Termios
     if ((status & TIOCPKT_FLUSHWRITE) !== 0) hands.ioctl(slave, TCFLSH, TCOFLUSH)
     if ((status & TIOCPKT_START) !== 0) start(hands, slave)
   }
-  hands.write(slave, output)
+  hands.write(slave, output.subarray(0, PROCESSED_MAX))
+  if (output.length > PROCESSED_MAX) {
+    hands.settle(master)
+    hands.write(slave, output.subarray(PROCESSED_MAX))
+  }
   set(termios)
   if (stopped) stop(hands, master, slave, termios)
   hands.write(master, byHand)
