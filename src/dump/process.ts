@@ -12,9 +12,9 @@ import { limitsToImage } from '../kinds/task/limits.ts'
 import { readPending } from '../kinds/task/pending.ts'
 import { isDeadline, readScheduling } from '../kinds/task/scheduling.ts'
 import { MODE_FILTER, type FilterTable } from '../kinds/task/seccomp.ts'
-import { timeLeft } from '../tracee/timed-call.ts'
+import { timeLeft, timedCallOf } from '../tracee/timed-call.ts'
 import { askTimers } from '../kinds/task/timers.ts'
-import { askAltStack, askClearTid, readRobustList, readRseq } from '../kinds/task/user-areas.ts'
+import { askAltStack, askClearTid, readRobustList, rseqToImage } from '../kinds/task/user-areas.ts'
 import {
   TLS_ENTRIES, descFromKernel, registersToImage, runs32BitCode, xstateToImage,
 } from '../kinds/task/x86-registers.ts'
@@ -113,9 +113,9 @@ function threadCore(
   if (isDeadline(stat.policy))
     throw new BardoError('unsupported', 'SCHED_DEADLINE is not supported', { where, hint: 'give the thread another policy (chrt)' })
   const robust = readRobustList(thread.tid)
-  const rseq = readRseq(thread.tid)
-  const timed = thread.restart === ERESTART_RESTARTBLOCK
-  const left = timed ? timeLeft(thread) : undefined
+  const rseq = rseqToImage(thread.rseq)
+  const timed = thread.restart === ERESTART_RESTARTBLOCK ? timedCallOf(thread) : undefined
+  const left = timed === undefined ? undefined : timeLeft(thread, timed)
   return {
     futex_rla: robust.head, futex_rla_len: robust.length,
     ...readScheduling(thread.tid, stat),
@@ -128,7 +128,7 @@ function threadCore(
     ...(status.seccomp === MODE_FILTER ? { seccomp_filter: filters.read(thread.tid) } : {}),
     comm: stat.comm,
     ...(rseq === undefined ? {} : { rseq_entry: rseq }),
-    ...(timed ? { timed_call: true } : {}),
+    ...(timed === undefined ? {} : { timed_call: timed }),
     ...(left === undefined ? {} : { timed_left_ns: left }),
   }
 }

@@ -36,6 +36,15 @@ export type Match = {
   readonly link?: string
 }
 
+/** A session that tasks of the tree are in, as /proc/PID/stat tells. */
+export type TaskSession = {
+  readonly sid: number
+  /** The controlling terminal's st_rdev, 0 for none. */
+  readonly tty_nr: number
+  /** Its foreground process group, -1 for none. */
+  readonly tpgid: number
+}
+
 /** What a kind sees of an open file while it is dumped. It reads, and changes nothing that outlives its reading. */
 export interface FileView {
   /** A descriptor of ours for the very same open file description (pidfd_getfd). Not to be closed or repositioned. */
@@ -54,10 +63,16 @@ export interface FileView {
   readonly shellJob: boolean
   /** Sessions of the tree: whether a process of the tree leads session `sid`. */
   hasSession(sid: number): boolean
+  /** All sessions that tasks of the tree are in, whoever leads them. */
+  readonly sessions: readonly TaskSession[]
   /** Saves the name of this file as a file of kind REG beside it, as CRIU does for ttys and fifos; its id. */
   saveName(): number
   /** Runs `save` once for all files that share `key`, such as the two ends of a pipe; its result is kept. */
   once<T>(key: string, save: () => T): T
+  /** A copy of `ours` that stays open until the collection of files has ended, however it ends. */
+  keep(): number
+  /** Runs `save` when all files of the tree have been seen, in the order of asking; it may refuse this file then. */
+  atEnd(save: () => void): void
   /** Where entries and data go that are not the file's own message. */
   readonly images: ImageWriter
   /** Refuses the dump of this file, by the name of a limit. */
@@ -103,6 +118,16 @@ export interface Build {
   later(phase: Phase, say: (at: Build) => void): void
   /** Says what task `pid` (its id in the image) does in `phase`. */
   inTask(pid: number, phase: Phase, say: (at: TaskBuild) => void): void
+  /**
+   * Says what task `sid` does as soon as it leads its session, before it has children there: they inherit the controlling
+   * terminal at their birth, and in no other way (test/kernel/tty-inherited-at-fork.test.ts). Files are made by then.
+   */
+  asLeader(sid: number, say: (at: TaskBuild) => void): void
+  /**
+   * A file that task `pid` opens itself in `phase`, before `descriptors`; then we take it over (pidfd_getfd).
+   * `/dev/tty` is another terminal to each session.
+   */
+  openInTask(pid: number, phase: Phase, name: CallName, ...args: Argument[]): Slot<'fd'>
   /** Whether a task of the tree has this pid. */
   hasTask(pid: number): boolean
   /** Collects a reason why this cannot be restored; found all together, before anything is made. */

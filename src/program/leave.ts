@@ -36,7 +36,7 @@ export function prepareLeaving(threads: readonly Made[], states: ReadonlyMap<num
     const state = states.get(thread.tid)
     if (state === undefined) throw new BardoError('bug', `thread ${thread.tid} has no state to go on with`)
     setXstate(thread.tid, state.xstate)
-    return { state, registers: state.timed === undefined ? state.registers : takeUp(state, places) }
+    return { state, registers: state.timed === undefined ? state.registers : takeUp(state, state.timed, places) }
   })
   unmapScratch(pid, places)
   for (const { state, registers } of final) {
@@ -50,12 +50,12 @@ export function prepareLeaving(threads: readonly Made[], states: ReadonlyMap<num
  * interrupted at once, so that the kernel has a restart block for it and goes on with it when the thread is let go
  * (test/kernel/restart-block.test.ts). The registers to go on with.
  */
-function takeUp(state: ThreadState, places: Places): Registers {
-  const { thread: tid, registers, timed } = state
-  const nr = Number(registers[REG.orig_ax])
+function takeUp(state: ThreadState, timed: NonNullable<ThreadState['timed']>, places: Places): Registers {
+  const { thread: tid, registers } = state
+  const { nr } = timed
   const args = [REG.di, REG.si, REG.dx, REG.r10, REG.r8, REG.r9].map(reg => registers[reg]!)
   let leftAt: bigint | undefined
-  if (timed?.left_ns !== undefined) {
+  if (timed.left_ns !== undefined) {
     const timespec = BigInt64Array.of(timed.left_ns / 1_000_000_000n, timed.left_ns % 1_000_000_000n)
     const at = places.scratch + places.scratchSize - 16
     writeMemory(tid, at, new Uint8Array(timespec.buffer))
@@ -80,6 +80,7 @@ function takeUp(state: ThreadState, places: Places): Registers {
   const result = getRegisters(tid)[REG.ax]!
   const final = registers.slice()
   final[REG.ax] = result
+  final[REG.orig_ax] = BigInt(nr)
   // It may have ended at once, since what it waits for is there: then its result is the call's.
   if (BigInt.asIntN(64, result) !== BigInt(-ERESTART_RESTARTBLOCK)) final[REG.orig_ax] = NO_CALL
   return final

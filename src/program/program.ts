@@ -106,7 +106,7 @@ export type ThreadState = {
   readonly xstate: Uint8Array
   readonly sigmask: bigint
   /** The timed call to take up again, with what was left of its time where that is known. */
-  readonly timed: { readonly left_ns: bigint | undefined } | undefined
+  readonly timed: { readonly nr: number; readonly left_ns: bigint | undefined } | undefined
   /** The signal whose stop the process was in, or 0; in its leader's state. */
   readonly stopped: number
 }

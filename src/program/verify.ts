@@ -200,7 +200,7 @@ class Verifier {
     if (task !== undefined) {
       const { process } = task
       const objection = objectionTo(name, args, process.pid, tid => this.#tasks.get(tid)?.process === process)
-      if (objection !== undefined) 
+      if (objection !== undefined)
         this.#wrong(`call ${actor} ${name}`, index, `task ${actor} may not call ${name}`, objection)
       number = this.#moveDescriptor(step, process.table, index)
     }

@@ -20,8 +20,9 @@ import {
   PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_PDEATHSIG, SIGCHLD, SIGPIPE, SIGXFSZ,
 } from '../linux/constants.ts'
 import { ProgramBuilder } from '../program/build.ts'
-import type { Passed, Phase, Places, Program, Purpose } from '../program/program.ts'
+import type { Passed, Phase, Places, Program, Purpose, ThreadState } from '../program/program.ts'
 import { parkedParts } from '../program/spawn.ts'
+import { isTimedCall } from '../tracee/timed-call.ts'
 import { RestoreBuild, type TaskSayer } from './build.ts'
 import { FilePlan } from './files.ts'
 import type { Host } from './host.ts'
@@ -227,7 +228,7 @@ class Planner {
       this.#program.host(this.#purpose(task, 'go'), {
         name: 'state', thread: tid, registers: registersFromImage(info.gpregs), xstate: xstateFromImage(info.fpregs, where),
         sigmask: state.blk_sigset ?? (index === 0 ? tc.blk_sigset : 0n),
-        timed: state.timed_call === true ? { left_ns: state.timed_left_ns } : undefined,
+        timed: timedCall(state, where),
         stopped: index === 0 && tc.task_state === TASK_STOPPED ? (tc.stop_signo ?? 19) : 0,
       })
     })
@@ -301,6 +302,13 @@ class Planner {
         }),
       )
   }
+}
+
+/** The timed call that a thread takes up again. */
+function timedCall(state: thread_core_entry, where: string): ThreadState['timed'] {
+  if (state.timed_call === undefined) return undefined
+  if (!isTimedCall(state.timed_call)) throw new BardoError('bad-image', `call ${state.timed_call} has no timeout to be taken up`, { where })
+  return { nr: state.timed_call, left_ns: state.timed_left_ns }
 }
 
 function commBytes(comm: string): Uint8Array {

@@ -41,7 +41,8 @@ export function planTree(root: Task, tasks: readonly Task[], shellJob: boolean, 
     const list: Deed[] = []
     const late: Deed[] = []
     const helped = new Map<number, Task[]>()
-    const born = births.get(task)
+    // The root is born in our session, which is none of the tree's unless it stands for a shell's.
+    const born = task === root && !outerSessions.has(births.get(task) ?? 0) ? undefined : births.get(task)
     for (const child of task.children) {
       const wanted = births.get(child)
       if (wanted === undefined || wanted === task.sid) late.push({ do: 'clone', child })

@@ -128,8 +128,11 @@ export function pendingSignals(tid: number, shared: boolean): Uint8Array[] {
   }
 }
 
+/** A registered rseq area. */
+export type Rseq = { readonly pointer: bigint; readonly size: number; readonly signature: number }
+
 /** The registered rseq area (Linux 5.13); undefined when none is registered or the kernel has no rseq. */
-export function rseqConfiguration(tid: number): { pointer: bigint; size: number; signature: number } | undefined {
+export function rseqConfiguration(tid: number): Rseq | undefined {
   // struct ptrace_rseq_configuration: u64 rseq_abi_pointer, u32 rseq_abi_size, u32 signature, u32 flags, u32 pad.
   const result = syscall(NR.ptrace, PTRACE_GET_RSEQ_CONFIGURATION, tid, 24, smallAt)
   if (result === -ESRCH) throw lost(tid, 'GET_RSEQ_CONFIGURATION')
@@ -154,7 +157,7 @@ export function setThreadArea(tid: number, entry: number, desc: Uint8Array): voi
   ask('SET_THREAD_AREA', PTRACE_SET_THREAD_AREA, tid, entry, smallAt)
 }
 
-/** The nth seccomp filter, newest first, as `struct sock_filter`s of 8 bytes; undefined behind the last. */
+/** The nth seccomp filter, oldest first, as `struct sock_filter`s of 8 bytes; undefined behind the last. */
 export function seccompFilter(tid: number, index: number): { filter: Uint8Array; flags: number } | undefined {
   const n = syscall(NR.ptrace, PTRACE_SECCOMP_GET_FILTER, tid, index, filterAt)
   if (n === -ESRCH) throw lost(tid, 'SECCOMP_GET_FILTER')

@@ -11,7 +11,11 @@ import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseStat } from '../linux/proc/stat.ts'
 import { readDirectory, readFile, scratch } from '../linux/sys.ts'
-import { detach, getRegisters, getSigmask, interrupt, pendingSignals, resume, setRegisters, setSigmask, trySeize, waitFor } from './ptrace.ts'
+import { readMemory } from './memory.ts'
+import {
+  detach, getRegisters, getSigmask, interrupt, pendingSignals, resume, rseqConfiguration, setRegisters, setSigmask, trySeize,
+  waitFor, type Rseq,
+} from './ptrace.ts'
 
 const HERE = 'tracee/stopped'
 
@@ -36,12 +40,17 @@ export class Thread {
   /** Whether registers or mask in the kernel differ from those above. */
   borrowed = false
 
+  /** The registered rseq area, or undefined. */
+  readonly rseq: Rseq | undefined
+
   constructor(tid: number, groupStop: number) {
     this.tid = tid
     this.groupStop = groupStop
     this.registers = getRegisters(tid)
     this.sigmask = getSigmask(tid)
+    this.rseq = rseqConfiguration(tid)
     this.#makeAgain()
+    this.#abortSequence()
   }
 
   /** The registers as they are in the kernel now, ours or the program's. */
@@ -54,6 +63,7 @@ export class Thread {
     this.registers = getRegisters(this.tid)
     this.sigmask = getSigmask(this.tid)
     this.#makeAgain()
+    this.#abortSequence()
   }
 
   // A stop of ours makes these calls answer EINTR, which the program would take for a signal of its own
@@ -70,6 +80,17 @@ export class Thread {
     this.registers[REG.ip]! -= SYSCALL_LENGTH
     this.registers[REG.ax] = BigInt(nr)
     this.registers[REG.orig_ax] = BigInt.asUintN(64, -1n)
+    setRegisters(this.tid, this.registers)
+  }
+
+  // A thread may be stopped inside a restartable sequence. A call that we make in it would let the kernel forget the
+  // sequence, and nothing would abort it when its registers come back: so it is aborted here and now, as preemption may
+  // do at any instruction (rseq(2); test/kernel/rseq-critical-section.test.ts).
+  #abortSequence(): void {
+    if (this.rseq === undefined) return
+    const abort = abortAddress(this.tid, this.rseq, this.registers[REG.ip]!)
+    if (abort === undefined) return
+    this.registers[REG.ip] = abort
     setRegisters(this.tid, this.registers)
   }
 
@@ -105,6 +126,23 @@ export class Thread {
     setSigmask(this.tid, this.sigmask)
     setRegisters(this.tid, this.registers)
     this.borrowed = false
+  }
+}
+
+/** Where the sequence that `ip` is in is aborted to; undefined when it is in none. */
+function abortAddress(tid: number, rseq: Rseq, ip: bigint): bigint | undefined {
+  const word = (bytes: Uint8Array, at: number): bigint => new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true)
+  try {
+    // struct rseq: cpu ids, then the pointer to struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
+    const descriptor = word(readMemory(tid, Number(rseq.pointer), 16), 8)
+    if (descriptor === 0n) return undefined
+    const bytes = readMemory(tid, Number(descriptor), 32)
+    const [start, length] = [word(bytes, 8), word(bytes, 16)]
+    return ip >= start && ip - start < length ? word(bytes, 24) : undefined
+  } catch (error) {
+    // Memory that is gone: the kernel would not have found a sequence there either.
+    if (error instanceof BardoError && error.code === 'refused') return undefined
+    throw error
   }
 }
 

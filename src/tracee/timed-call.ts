@@ -18,6 +18,23 @@ const TIMED: ReadonlyMap<number, 'nanosleep' | 'clock_nanosleep' | 'poll' | 'fut
 
 export const isTimedCall = (nr: number): boolean => TIMED.has(nr)
 
+/** `mov eax, imm32` in front of a `syscall`: how C libraries and Go give the number of a call that they know. */
+const MOV_EAX = 0xb8
+const BEFORE = 7
+
+/**
+ * The number of the timed call that `thread` was stopped in; undefined where that cannot be told. One that was stopped
+ * before has become restart_syscall(2) meanwhile, which hides its number: the instruction in front of the call tells it.
+ */
+export function timedCallOf(thread: Thread): number | undefined {
+  const nr = Number(thread.registers[REG.orig_ax])
+  if (nr !== NR.restart_syscall) return TIMED.has(nr) ? nr : undefined
+  const code = readMemory(thread.tid, Number(thread.registers[REG.ip]) - BEFORE, BEFORE)
+  if (code[0] !== MOV_EAX || code[5] !== 0x0f || code[6] !== 0x05) return undefined
+  const before = new DataView(code.buffer, code.byteOffset).getUint32(1, true)
+  return TIMED.has(before) ? before : undefined
+}
+
 function readTimespec(pid: number, at: bigint): bigint | undefined {
   if (at === 0n) return undefined
   const bytes = readMemory(pid, Number(at), 16)
@@ -26,13 +43,13 @@ function readTimespec(pid: number, at: bigint): bigint | undefined {
 }
 
 /**
- * What is left of the time of the call that `thread` was stopped in, in nanoseconds; undefined where it is not known.
+ * What is left of the time of timed call `nr` that `thread` was stopped in, in nanoseconds; undefined where it is not known.
  * Sleeps tell it: the kernel has written the rest to the caller's `rem` (test/kernel/nanosleep-rem.test.ts). Others do
  * not, and begin again with their whole timeout.
  */
-export function timeLeft(thread: Thread): bigint | undefined {
+export function timeLeft(thread: Thread, nr: number): bigint | undefined {
   const regs = thread.registers
-  switch (TIMED.get(Number(regs[REG.orig_ax]))) {
+  switch (TIMED.get(nr)) {
     case 'nanosleep':
       return readTimespec(thread.tid, regs[REG.si]!)
     case 'clock_nanosleep':

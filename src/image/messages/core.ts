@@ -91,8 +91,8 @@ export const thread_core_entry = message('thread_core_entry', {
   blk_sigset_extended: optional(u64(14)), // Signals 65 to 128, which only MIPS has.
   rseq_entry: optional(inner(15, rseq_entry)),
   cg_set: optional(u32(16)), // The id of a cg_set_entry.
-  // Ours. What a timed call that the dump cut short (ax is -EINTR then) had left, to be taken up again.
-  timed_call: optional(bool(1000)),
+  // Ours. The number of a timed call that the dump cut short (ax is -EINTR then), and what it had left of its time.
+  timed_call: optional(u32(1000)),
   timed_left_ns: optional(u64(1001)),
   cpus_allowed: optional(bytes(1002)), // The mask of sched_getaffinity(2).
   timerslack_ns: optional(u64(1003)),

@@ -25,9 +25,9 @@ export class FilterTable {
       if (found === undefined) break
       chain.push(found)
     }
-    // The kernel tells the newest first; chains are built from the oldest.
+    // Index 0 is the oldest (kernel/seccomp.c, get_nth_filter), as chains are built.
     let place = -1
-    for (const { filter, flags } of chain.reverse()) {
+    for (const { filter, flags } of chain) {
       const key = `${place}:${flags}:${Bun.hash.xxHash3(filter)}:${filter.length}`
       const known = this.#places.get(key)
       if (known !== undefined) {

@@ -5,7 +5,7 @@ import { PR_GET_TID_ADDRESS } from '../../linux/constants.ts'
 import { NR } from '../../linux/nr.ts'
 import { refusal, scratch } from '../../linux/sys.ts'
 import { syscall } from '../../linux/ffi.ts'
-import { rseqConfiguration } from '../../tracee/ptrace.ts'
+import type { Rseq } from '../../tracee/ptrace.ts'
 import type { TaskBuild } from '../kind.ts'
 import type { Question } from './question.ts'
 
@@ -48,11 +48,8 @@ export function readRobustList(tid: number): { head: bigint; length: number } {
   return { head, length: head === 0n ? 0 : length }
 }
 
-export function readRseq(tid: number): rseq_entry | undefined {
-  const found = rseqConfiguration(tid)
-  if (found === undefined) return undefined
-  return { rseq_abi_pointer: found.pointer, rseq_abi_size: found.size, signature: found.signature }
-}
+export const rseqToImage = (rseq: Rseq | undefined): rseq_entry | undefined =>
+  rseq && { rseq_abi_pointer: rseq.pointer, rseq_abi_size: rseq.size, signature: rseq.signature }
 
 export function restoreRseq(rseq: rseq_entry, at: TaskBuild): void {
   if (rseq.rseq_abi_pointer === 0n) return

@@ -1,13 +1,15 @@
 // Reads what is on its way in a pair of ptys. The kernel has no way to look without taking, so all is put back at once,
 // before the dump goes on: whatever becomes of the dump, the pair has what it had. Its tasks are stopped meanwhile.
+import { asBardoError } from '../../base/errors.ts'
+import { log } from '../../base/log.ts'
 import {
   EAGAIN, EIO, F_GETFL, F_SETFL, FIONREAD, O_NONBLOCK, POLLIN, POLLOUT, POLLPRI, TCSETS2,
 } from '../../linux/constants.ts'
-import { must, refusal } from '../../linux/sys.ts'
+import { must, refusal, sys } from '../../linux/sys.ts'
 import { ask, pollFile, readSome } from './device.ts'
 import { atOnce } from './hands.ts'
 import { endsLine, joined, NO_INPUT, splitInput, type Line } from './queue.ts'
-import { refill, type Queues } from './refill.ts'
+import { refill, start, type Queues } from './refill.ts'
 import {
   DISABLED, EXTPROC, ICANON, isCanonical, IXON, termiosBytes, VEOF, VEOL, VEOL2, VMIN, VTIME, type Termios,
 } from './termios.ts'
@@ -26,6 +28,7 @@ export function readQueues(master: number, slave: number, termios: Termios, pack
   try {
     takeOutput(master, packet, taken)
     stopped = (pollFile(slave, POLLOUT) & POLLOUT) === 0
+    if (stopped) takeEchoes(master, slave, packet, taken)
     if (quick === 'queued' && isCanonical(termios)) takeLines(slave, termios, taken)
     takeRest(slave, termios, taken)
   } finally {
@@ -40,6 +43,9 @@ function putBack(master: number, slave: number, termios: Termios, queues: Queues
   must('fcntl', master, F_SETFL, flags | O_NONBLOCK)
   try {
     refill(atOnce, master, slave, termios, queues)
+  } catch (thrown) {
+    set(slave, termios)
+    log.error('kinds/tty', `what was queued in a terminal could not all be put back: ${asBardoError(thrown).what}`)
   } finally {
     must('fcntl', master, F_SETFL, flags)
   }
@@ -60,8 +66,9 @@ function peek(master: number, slave: number, termios: Termios): Omit<Queues, 'pa
   const events = pollFile(slave, POLLIN | POLLOUT)
   if ((events & POLLIN) !== 0 || queuedBytes(slave) > 0) return 'queued'
   if (isCanonical(termios) && hasPartialLine(slave, termios)) return 'partial'
-  if (masterEvents !== 0) return 'queued'
-  return { input: NO_INPUT, output: new Uint8Array(), status: 0, stopped: (events & POLLOUT) === 0 }
+  // While output is stopped, echoes may be held back.
+  if (masterEvents !== 0 || (events & POLLOUT) === 0) return 'queued'
+  return { input: NO_INPUT, output: new Uint8Array(), status: 0, stopped: false }
 }
 
 function queuedBytes(fd: number): number {
@@ -98,6 +105,19 @@ function takeOutput(master: number, packet: boolean, taken: Taken): void {
     else if (got.length > (packet ? 1 : 0)) taken.output.push(packet ? got.slice(1) : got)
     else return
   }
+}
+
+/**
+ * Echoes that wait for output to go on can only be had by letting it. They stand behind the rest of the output then, and
+ * the master may see them before output is started by who stopped it.
+ */
+function takeEchoes(master: number, slave: number, packet: boolean, taken: Taken): void {
+  const { status } = taken
+  start(atOnce, slave)
+  // A write begins with the echoes (process_echoes in n_tty_write), even of nothing.
+  sys('write', slave, new Uint8Array(0), 0)
+  takeOutput(master, packet, taken)
+  taken.status = status
 }
 
 /** The settings under which what still waits in front of the line discipline is taken as it is. */

@@ -93,7 +93,7 @@ export function refill<F>(hands: Hands<F>, master: F, slave: F, termios: Termios
 const PLAIN: Special = { stop: DISABLED, start: DISABLED, quote: DISABLED, eof: DISABLED }
 
 /** Lets output go on, whether ^S stopped it or TCOOFF; a master in packet mode is told that it started. */
-function start<F>(hands: Hands<F>, slave: F): void {
+export function start<F>(hands: Hands<F>, slave: F): void {
   hands.ioctl(slave, TCXONC, TCOOFF)
   hands.ioctl(slave, TCXONC, TCOON)
 }

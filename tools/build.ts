@@ -1,0 +1,29 @@
+// `npm run build`: makes dist/bardo, one executable with the runtime in it.
+// A link or a copy of it called `criu` behaves as criu.
+import { rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+
+const root = join(import.meta.dir, '..')
+const outfile = join(root, 'dist', 'bardo')
+
+rmSync(outfile, { force: true })
+const result = await Bun.build({
+  entrypoints: [join(root, 'src/cli/main.ts')],
+  target: 'bun',
+  // Bytecode and one file: parsing the sources would cost more than the rest of the start (docs/performance.md).
+  format: 'cjs',
+  minify: true,
+  bytecode: true,
+  compile: {
+    outfile,
+    // A bunfig.toml or .env of the working directory would run with our rights (docs/decisions/runtime.md).
+    autoloadBunfig: false,
+    autoloadDotenv: false,
+    autoloadTsconfig: false,
+    autoloadPackageJson: false,
+  },
+  throw: false,
+})
+for (const message of result.logs) console.error(String(message))
+if (!result.success) process.exit(1)
+console.log(`dist/bardo: ${(statSync(outfile).size / 1e6).toFixed(0)} MB`)
