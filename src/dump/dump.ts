@@ -8,6 +8,7 @@ import { ImageWriter } from '../image/writer.ts'
 import type { mm_entry } from '../image/messages/mm.ts'
 import type { core_entry } from '../image/messages/core.ts'
 import { AT_FDCWD } from '../linux/constants.ts'
+import type { DetailedMapping } from '../linux/proc/smaps.ts'
 import { readFile } from '../linux/sys.ts'
 import { FilterTable } from '../kinds/task/seccomp.ts'
 import { SCRATCH_FOR_PAGES } from '../kinds/mem/pages.ts'
@@ -29,9 +30,11 @@ import { readProcess, readZombie, whereOf, type ProcessFacts } from './tasks.ts'
 type Dumped = {
   readonly facts: ProcessFacts
   readonly remote: Remote
+  /** Mappings that a killed run left and this one has taken away. */
+  leftBehind: ReadonlySet<DetailedMapping>
   readonly ids: SharedIds
   readonly first: { vm: boolean; files: boolean; fs: boolean }
-  readonly answers: { process: ProcessAnswers; threads: ThreadAnswers[] }
+  answers: { process: ProcessAnswers; threads: ThreadAnswers[] }
   saved: Saved[]
   cores: { tid: number; core: core_entry }[]
   exe: number
@@ -108,10 +111,11 @@ function saveTree(
     }
     const remote = openRemote(facts, memory)
     const one: Dumped = {
-      facts, remote, ids, first, answers: { process: undefined!, threads: [] }, saved: [], cores: [], exe: 0, cwd: 0, root: 0,
+      facts, remote, leftBehind: new Set(), ids, first, answers: { process: undefined!, threads: [] }, saved: [], cores: [], exe: 0, cwd: 0, root: 0,
     }
     dumped.push(one)
-    Object.assign(one, { answers: ask(remote, facts) })
+    one.leftBehind = removeLeftBehind(facts, remote)
+    one.answers = ask(remote, facts)
   }
   for (const one of dumped) survey(one, files, memory, filters, report)
   files.finish()
@@ -126,8 +130,6 @@ function saveTree(
 
 function openRemote(facts: ProcessFacts, memory: MemoryCollector): Remote {
   const { process, pid, status } = facts
-  for (const mapping of facts.mappings)
-    if (isLeftBehind(pid, mapping)) log.info(`process ${pid} has scratch memory of a run that was killed at ${mapping.start.toString(16)}`)
   const remote = new Remote(pid, process.leader, {
     ownPid: status.nstgid.at(-1) ?? pid,
     ownTid: tid => facts.threads.find(({ thread }) => thread.tid === tid)?.status.nspid.at(-1) ?? tid,
@@ -139,14 +141,25 @@ function openRemote(facts: ProcessFacts, memory: MemoryCollector): Remote {
   return remote
 }
 
+/** Takes away scratch memory of a run that was killed. */
+function removeLeftBehind(facts: ProcessFacts, remote: Remote): ReadonlySet<DetailedMapping> {
+  const left = facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping))
+  if (left.length === 0) return new Set()
+  log.info(`process ${facts.pid} has scratch memory of a run that was killed: it is unmapped`)
+  using table = remote.table(facts.process.leader)
+  for (const { start, end } of left) table.call('munmap', [start, end - start], { mayFail: true })
+  table.run()
+  return new Set(left)
+}
+
 function survey(one: Dumped, files: FileCollector, memory: MemoryCollector, filters: FilterTable, report: Report): void {
-  const { facts, remote, answers, ids } = one
+  const { facts, answers, ids } = one
   const task = { pid: facts.pid, comm: facts.comm, filesId: ids.files_id }
   if (one.first.files) files.descriptors(task)
   one.exe = report.collect(() => files.named(task, 'exe')) ?? 0
   one.cwd = report.collect(() => files.named(task, 'cwd')) ?? 0
   one.root = report.collect(() => files.named(task, 'root')) ?? 0
-  one.saved = memory.survey(facts, { start: remote.entry, end: remote.end }, answers.process.brk)
+  one.saved = memory.survey(facts, one.leftBehind, answers.process.brk)
   one.cores = report.collect(() => coresOf(facts, answers, { ...ids, ...OWN_NAMESPACES }, filters)) ?? []
 }
 

@@ -4,10 +4,10 @@ import type { Report } from '../base/errors.ts'
 import { progress } from '../base/progress.ts'
 import type { ImageWriter } from '../image/writer.ts'
 import { PAGE_SIZE } from '../linux/constants.ts'
+import type { DetailedMapping } from '../linux/proc/smaps.ts'
 import { findPages, savePages, type PageRun } from '../kinds/mem/pages.ts'
 import { saveMappings, type Saved } from '../kinds/mem/mappings.ts'
 import { saveSharedMemory } from '../kinds/mem/shared.ts'
-import { isLeftBehind } from '../tracee/leftover.ts'
 import type { Remote } from '../tracee/remote.ts'
 import type { FileCollector } from './files.ts'
 
@@ -34,12 +34,10 @@ export class MemoryCollector {
   }
 
   /** Looks at the mappings of a process and saves their files; what cannot be carried over goes to the report. */
-  survey(facts: ProcessFacts, scratch: { start: number; end: number }, brk: bigint): Saved[] {
+  survey(facts: ProcessFacts, leftBehind: ReadonlySet<DetailedMapping>, brk: bigint): Saved[] {
     const heap = { start: facts.stat.start_brk, end: Number(brk) }
-    const mappings = facts.mappings.filter(
-      mapping => mapping.start !== scratch.start && !isLeftBehind(facts.pid, mapping),
-    )
-    const saved = saveMappings(mappings, heap)
+    // The facts were read before our scratch memory came; what a killed run left is gone again.
+    const saved = saveMappings(facts.mappings.filter(mapping => !leftBehind.has(mapping)), heap)
     for (const one of saved) {
       const { backing, vma, source } = one
       if (backing.kind === 'refused') this.#report.add(backing.error.about(whereOf(facts)))

@@ -1,13 +1,15 @@
 import { describe, expect, test } from 'bun:test'
 import { ENOENT, ESRCH } from '../linux/constants.ts'
 import { REG, REG_COUNT } from '../linux/arch/x86-64.ts'
+import { NR } from '../linux/nr.ts'
 import { ProgramBuilder } from './build.ts'
 import { eachLine, printProgram, printStep } from './print.ts'
 import { HOST, type Phase, type Program, type Purpose, type ThreadState } from './program.ts'
 
 const PHASES: readonly Phase[] = ['files', 'tasks', 'descriptors', 'go']
-const forFile: Purpose = { what: 'a file', phase: 'files' }
-const forTask: Purpose = { what: 'pid 66 "x"', phase: 'tasks' }
+const purposeOf = (what: string, phase: Phase): Purpose => ({ what, phase })
+const forFile = purposeOf('a file', 'files')
+const forTask = purposeOf('pid 66 "x"', 'tasks')
 
 /** What is said, as lines without headings. */
 function printed(say: (program: ProgramBuilder) => void): string[] {
@@ -34,8 +36,8 @@ const cases: [name: string, say: (program: ProgramBuilder) => void, ...lines: st
   [
     'a call of a task',
     program => program.call(forTask, 66, 'value', [], 'mmap', [0x7f1200000000n, 0x21000, 3, 0x100022, -1, 0]),
-    '  66: $1 = mmap(0x7f1200000000, 0x21000, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_FIXED_NOREPLACE|MAP_ANONYMOUS, -1, 0)' +
-      '   # pid 66 "x"',
+    '  66: $1 = mmap(0x7f1200000000, 0x21000, PROT_READ|PROT_WRITE, ' +
+      'MAP_PRIVATE|MAP_FIXED_NOREPLACE|MAP_ANONYMOUS, -1, 0)   # pid 66 "x"',
   ],
   [
     'errors that are as good as success',
@@ -66,8 +68,8 @@ const cases: [name: string, say: (program: ProgramBuilder) => void, ...lines: st
       program.call(forTask, 66, 'value', [], 'prctl', [15, program.memory(66, 1), 0, 0, 0])
       program.call(forTask, 66, 'value', [], 'prctl', [15, program.memory(66, 0), 0, 0, 0])
     },
-    '  66: $4 = prctl(PR_SET_MM, PR_SET_MM_MAP, &3{ffffffffffffffffffffffffffffffff…, 104 bytes, 100: $1, 88: &2{01ab}}, ' +
-      '104, 0)   # pid 66 "x"',
+    '  66: $4 = prctl(PR_SET_MM, PR_SET_MM_MAP, ' +
+      '&3{ffffffffffffffffffffffffffffffff…, 104 bytes, 100: $1, 88: &2{01ab}}, 104, 0)   # pid 66 "x"',
     '  66: $6 = prctl(PR_SET_NAME, &5{ffffffffffffffffffffffffffffffff}, 0, 0, 0)   # pid 66 "x"',
     '  66: $8 = prctl(PR_SET_NAME, &7{1 zero byte}, 0, 0, 0)   # pid 66 "x"',
     '  66: $10 = prctl(PR_SET_NAME, &9{0 bytes}, 0, 0, 0)   # pid 66 "x"',
@@ -126,16 +128,17 @@ const cases: [name: string, say: (program: ProgramBuilder) => void, ...lines: st
       program.host(forFile, { name: 'copy', from: program.slot('fd', HOST), to: result, runs })
       program.host(forTask, { name: 'thread_area', thread: 66, entry: 12, desc: Uint8Array.of(1, 2, 3) })
       program.host(forTask, state({}))
-      program.host(forTask, state({ sigmask: 0x8000000000000000n, timed: { left_ns: 1500n }, stopped: 19 }))
-      program.host(forTask, state({ timed: { left_ns: undefined } }))
+      const timed = { nr: NR.nanosleep, left_ns: 1500n }
+      program.host(forTask, state({ sigmask: 0x8000000000000000n, timed, stopped: 19 }))
+      program.host(forTask, state({ timed: { nr: 5000, left_ns: undefined } }))
     },
     'host: $1 = shared_memory(8192)   # a file',
     'host: copy $2 to $1: 1 run, 4096 bytes within 0x1000-0x2000   # a file',
     'host: thread_area of 66: entry 12, 010203   # pid 66 "x"',
     'host: state of 66: ip 0x401000, sp 0x7ffd00001230   # pid 66 "x"',
-    'host: state of 66: ip 0x401000, sp 0x7ffd00001230, sigmask 0x8000000000000000, its timed call again, 1500 ns left, ' +
-      'stopped by SIGSTOP   # pid 66 "x"',
-    'host: state of 66: ip 0x401000, sp 0x7ffd00001230, its timed call again   # pid 66 "x"',
+    'host: state of 66: ip 0x401000, sp 0x7ffd00001230, sigmask 0x8000000000000000, in nanosleep again, ' +
+      '1500 ns left, stopped by SIGSTOP   # pid 66 "x"',
+    'host: state of 66: ip 0x401000, sp 0x7ffd00001230, in call 5000 again   # pid 66 "x"',
   ],
   [
     'names that would do something to a terminal, or to the line',
@@ -168,7 +171,8 @@ describe('a program', () => {
   builder.call(forTask, 1234567, 'value', [], 'setsid', [])
   builder.call(forFile, HOST, 'value', [], 'getpid', [])
   const program: Program = {
-    steps: builder.steps, places: { scratch: 0x100000, scratchSize: 0x40000, park: 0x140000, socket: 1000 }, root: 1234567,
+    steps: builder.steps, root: 1234567,
+    places: { scratch: 0x100000, scratchSize: 0x40000, park: 0x140000, socket: 1000 },
   }
   const lines = [
     'root 1234567, scratch memory 0x100000-0x140000, vdso parked at 0x140000, socket 1000',

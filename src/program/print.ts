@@ -4,6 +4,7 @@ import { bytesOf } from '../base/bytes.ts'
 import { errnoName } from '../base/errno.ts'
 import { REG } from '../linux/arch/x86-64.ts'
 import { argumentText, cloneFlagNames, signalName } from '../linux/names.ts'
+import { NR } from '../linux/nr.ts'
 import {
   HOST, isSlot, type Argument, type CallStep, type EndStep, type HostAct, type Memory, type PassStep, type Phase,
   type Program, type Run, type Slot, type SpawnStep, type Step, type ThreadState,
@@ -94,7 +95,7 @@ function argumentShown(argument: Exclude<Argument, number | bigint>): string {
 
 const slotText = (slot: Slot): string => `$${slot.id}`
 
-/** `&4{8 zero bytes}`, `&7{0a0b…, 104 bytes, 100: $5, 88: &6{…}}`: its name, its bytes, and what is put into it where. */
+/** `&4{8 zero bytes}`, `&7{0a0b…, 104 bytes, 100: $5, 88: &6{…}}`: name, bytes, and what is put into it where. */
 function memoryText(memory: Memory, depth: number): string {
   const { id, bytes, holds, pointers } = memory
   if (depth === SHOWN_DEPTH) return `&${id}`
@@ -170,11 +171,13 @@ function actText(act: HostAct): string {
 function stateText({ thread, registers, sigmask, timed, stopped }: ThreadState): string {
   const parts = [`ip ${hex(registers[REG.ip] ?? 0n)}`, `sp ${hex(registers[REG.sp] ?? 0n)}`]
   if (sigmask !== 0n) parts.push(`sigmask ${hex(sigmask)}`)
-  if (timed !== undefined) parts.push('its timed call again')
+  if (timed !== undefined) parts.push(`in ${callName(timed.nr)} again`)
   if (timed?.left_ns !== undefined) parts.push(`${timed.left_ns} ns left`)
   if (stopped !== 0) parts.push(`stopped by ${signalName(stopped)}`)
   return `state of ${thread}: ${parts.join(', ')}`
 }
+
+const callName = (nr: number): string => Object.entries(NR).find(([, number]) => number === nr)?.[0] ?? `call ${nr}`
 
 // ---- text
 

@@ -5,34 +5,26 @@ import { interrupted } from '../base/interrupt.ts'
 import { log } from '../base/log.ts'
 import { progress } from '../base/progress.ts'
 import {
-  AF_UNIX, CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, F_DUPFD, FD_CLOEXEC, F_SETFD,
-  MAP_ANONYMOUS, MAP_NORESERVE, MAP_SHARED, MSG_CMSG_CLOEXEC, O_CLOEXEC, O_RDWR, PROT_READ, PROT_WRITE, PTRACE_EVENT_STOP,
-  PTRACE_O_SUSPEND_SECCOMP, PTRACE_O_TRACECLONE, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, SCM_RIGHTS, SEEK_SET,
-  SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET,
+  CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, PTRACE_EVENT_STOP, PTRACE_O_SUSPEND_SECCOMP,
+  PTRACE_O_TRACECLONE, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, SIGCHLD, SIGKILL,
 } from '../linux/constants.ts'
 import { Arena, syscall, type Word } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
-import { must, refusal, scratch, sys } from '../linux/sys.ts'
+import { must, refusal, scratch } from '../linux/sys.ts'
 import { bytesOf } from '../base/bytes.ts'
-import { copyTo } from '../tracee/memory.ts'
 import { eventMessage, resume, setSigmask, setThreadArea, waitFor } from '../tracee/ptrace.ts'
 import { Remote, type Table } from '../tracee/remote.ts'
 import { Thread } from '../tracee/stopped.ts'
+import { copyRuns, fillMemory, sharedMemory } from './fill.ts'
 import { letGo, prepareLeaving } from './leave.ts'
+import { PassSocket } from './pass.ts'
 import {
-  HOST, isSlot, type Argument, type CallStep, type EndStep, type FillStep, type HostStep, type LoadStep, type Memory,
-  type PassStep, type Passed, type Program, type Run, type Slot, type SpawnStep, type Step, type ThreadState,
+  HOST, isSlot, type Argument, type CallStep, type EndStep, type HostStep, type LoadStep, type Memory, type PassStep,
+  type Program, type Slot, type SpawnStep, type Step, type ThreadState,
 } from './program.ts'
+import { slotsOf } from './slots.ts'
 import { cloneArgs, pidRefused, spawnRoot } from './spawn.ts'
 
-const SIGCHLD = 17
-const SIGKILL = 9
-/** The kernel's limit of descriptors in one message (SCM_MAX_FD). */
-const PASS_MAX = 253
-const CMSG_HEADER = 16
-/** Below this much, copying through our buffer costs less than lending the process the file. */
-const THROUGH_US_MAX = 1 << 20
-const IOV_MAX = 1024
 const THREAD_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM
 
 /** A task that was made: one thread, and the process that it is of. */
@@ -56,10 +48,8 @@ export class Runner {
   /** Processes in the order of their making; ended ones leave. */
   readonly #processes = new Set<number>()
   readonly #loaded = new Set<number>()
-  #socket = -1
-  #taskSocket = -1
+  #socket: PassSocket | undefined
   #table: { table: Table; actor: number; calls: { step: Step & CallStep; index: number }[] } | undefined
-  #buffer: Arena | undefined
 
   constructor(program: Program, suspendsSeccomp: boolean) {
     this.#program = program
@@ -72,7 +62,7 @@ export class Runner {
   run(finish: Finish): void {
     const { steps } = this.#program
     try {
-      this.#openSocket()
+      this.#socket = new PassSocket(this.#program.places.socket)
       for (let index = 0; index < steps.length; index++) {
         const step = steps[index]!
         this.#at(step, index, () => this.#step(step, index))
@@ -87,7 +77,7 @@ export class Runner {
     }
     progress.end()
     letGo([...this.#processes].map(pid => this.#threadsOf(pid)), this.#states, finish)
-    this.#closeSocket()
+    this.#socket?.[Symbol.dispose]()
   }
 
   #at(step: Step, index: number, act: () => void): void {
@@ -117,7 +107,7 @@ export class Runner {
         break
       case 'fill':
         this.#flush()
-        this.#fill(step)
+        fillMemory(this.#made(step.actor), this.#value(step.file), step.runs, this.#socket!)
         break
       case 'spawn':
         this.#flush()
@@ -296,163 +286,13 @@ export class Runner {
     }
   }
 
-  // ---- passing files
-
-  #openSocket(): void {
-    const mark = scratch.mark()
-    const pair = scratch.take(8)
-    must('socketpair', AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)
-    this.#socket = scratch.view.getInt32(pair - scratch.address, true)
-    const other = scratch.view.getInt32(pair + 4 - scratch.address, true)
-    scratch.release(mark)
-    const { socket } = this.#program.places
-    const dup = must('fcntl', other, F_DUPFD, socket)
-    syscall(NR.close, other)
-    this.#taskSocket = dup
-    if (dup !== socket) throw new BardoError('bug', `descriptor ${socket} is not free`)
-  }
-
-  #closeSocket(): void {
-    if (this.#socket >= 0) syscall(NR.close, this.#socket)
-    if (this.#taskSocket >= 0) syscall(NR.close, this.#taskSocket)
-    this.#socket = this.#taskSocket = -1
-  }
-
-  #send(files: readonly Passed[]): void {
-    const mark = scratch.mark()
-    const byte = scratch.take(8)
-    const iov = scratch.take(16)
-    const control = scratch.take(CMSG_HEADER + files.length * 4)
-    const header = scratch.take(56)
-    const put = (at: number, value: number): void => scratch.view.setBigUint64(at - scratch.address, BigInt(value), true)
-    put(iov, byte)
-    put(iov + 8, 1)
-    put(control, CMSG_HEADER + files.length * 4)
-    scratch.view.setInt32(control + 8 - scratch.address, SOL_SOCKET, true)
-    scratch.view.setInt32(control + 12 - scratch.address, SCM_RIGHTS, true)
-    files.forEach(({ file }, index) =>
-      scratch.view.setInt32(control + CMSG_HEADER + 4 * index - scratch.address, this.#value(file), true),
-    )
-    put(header + 16, iov)
-    put(header + 24, 1)
-    put(header + 32, control)
-    put(header + 40, CMSG_HEADER + files.length * 4)
-    const result = syscall(NR.sendmsg, this.#socket, header, 0)
-    scratch.release(mark)
-    if (result < 0) throw refusal('sendmsg', result, this.#socket)
-  }
-
-  /** Receives what was sent; the numbers that the files got, which are the lowest free ones in their order. */
-  #receive(made: Made, count: number, cloexec: boolean, then: (table: Table) => void = () => {}): number[] {
-    using table = made.remote.table(made.thread)
-    const byte = table.take(8)
-    const iov = table.words([BigInt(byte), 1n])
-    const room = Math.ceil((CMSG_HEADER + count * 4) / 8) * 8
-    const control = table.take(room)
-    const header = table.words([0n, 0n, BigInt(iov), 1n, BigInt(control), BigInt(room), 0n])
-    table.call('recvmsg', [this.#program.places.socket, header, cloexec ? MSG_CMSG_CLOEXEC : 0])
-    then(table)
-    table.run()
-    return Array.from({ length: count }, (_, index) => table.word32(control + CMSG_HEADER + 4 * index))
-  }
-
   #pass(step: PassStep): void {
     const made = this.#made(step.actor)
     const lent = step.files.filter(({ number }) => number === undefined)
-    for (let first = 0; first < lent.length; first += PASS_MAX) {
-      const batch = lent.slice(first, first + PASS_MAX)
-      this.#send(batch)
-      const numbers = this.#receive(made, batch.length, true)
-      batch.forEach(({ result }, index) => result !== undefined && this.#values.set(result.id, numbers[index]!))
-    }
-    // Received files get the lowest free numbers in their order, and a list sorted by number never needs to move one
-    // below where it lands: so, beginning with the highest, each can go to its place without meeting another
-    // (test/kernel/scm-rights-order.test.ts). The table of the task holds nothing else then.
-    const placed = step.files.filter(({ number }) => number !== undefined).sort((a, b) => a.number! - b.number!)
-    for (let end = placed.length; end > 0; ) {
-      const start = Math.max(0, end - PASS_MAX)
-      const batch = placed.slice(start, end)
-      this.#send(batch)
-      this.#receive(made, batch.length, false, table => {
-        for (let index = batch.length - 1; index >= 0; index--) {
-          const { number, cloexec } = batch[index]!
-          if (number !== index) {
-            table.call('dup3', [index, number!, cloexec ? O_CLOEXEC : 0])
-            table.call('close', [index])
-          } else if (cloexec) table.call('fcntl', [index, F_SETFD, FD_CLOEXEC])
-        }
-      })
-      end = start
-    }
-  }
-
-  // ---- memory
-
-  #fill(step: FillStep): void {
-    const made = this.#made(step.actor)
-    const total = step.runs.reduce((sum, run) => sum + run.length, 0)
-    if (total <= THROUGH_US_MAX) this.#fillThroughUs(made, step, total)
-    else this.#fillItself(made, step, total)
-  }
-
-  #fillThroughUs(made: Made, step: FillStep, total: number): void {
-    this.#buffer ??= new Arena(THROUGH_US_MAX)
-    const file = this.#value(step.file)
-    const first = step.runs[0]!.offset
-    const last = step.runs.at(-1)!
-    const span = last.offset + last.length - first
-    // Runs of one process lie together in the file: one read brings them all.
-    const together = span === total
-    if (together) readExactly(file, this.#buffer.address, span, first)
-    for (const { address, length, offset } of step.runs) {
-      const at = this.#buffer.address + (together ? offset - first : 0)
-      if (!together) readExactly(file, at, length, offset)
-      copyTo(made.pid, address, length, at)
-    }
-  }
-
-  /** The task reads its pages itself, as many calls a stop as a table has room for. */
-  #fillItself(made: Made, step: FillStep, total: number): void {
-    const lent: Passed = { file: step.file, number: undefined, cloexec: true }
-    this.#send([lent])
-    const fd = this.#receive(made, 1, true)[0]!
-    const { runs } = step
-    let done = 0
-    let next = 0
-    let skip = 0
-    while (next < runs.length) {
-      using table = made.remote.table(made.thread)
-      const planned: number[] = []
-      while (next < runs.length && table.free > IOV_MAX * 16 + 256) {
-        const offset = runs[next]!.offset + skip
-        const words: bigint[] = []
-        let bytes = 0
-        while (next < runs.length && words.length < 2 * IOV_MAX && bytes < MAX_CALL_BYTES) {
-          const run = runs[next]!
-          if (run.offset + skip !== offset + bytes) break
-          const part = Math.min(run.length - skip, MAX_CALL_BYTES - bytes)
-          words.push(BigInt(run.address + skip), BigInt(part))
-          bytes += part
-          skip += part
-          if (skip === run.length) {
-            next++
-            skip = 0
-          }
-        }
-        table.call('preadv', [fd, table.words(words), words.length / 2, offset, 0])
-        planned.push(bytes)
-      }
-      table.run()
-      planned.forEach((bytes, index) => {
-        if (table.result(index) !== bytes)
-          throw new BardoError('bad-image', 'a file of pages is shorter than its pagemap says', { where: `pid ${made.pid}` })
-        done += bytes
-      })
-      progress.bytes(done, total)
-    }
-    using table = made.remote.table(made.thread)
-    table.call('close', [fd])
-    table.run()
+    const numbers = this.#socket!.lend(made, lent.map(({ file }) => this.#value(file)))
+    lent.forEach(({ result }, index) => result !== undefined && this.#values.set(result.id, numbers[index]!))
+    const placed = step.files.flatMap(({ file, number, cloexec }) => (number === undefined ? [] : [{ ours: this.#value(file), number, cloexec }]))
+    this.#socket!.place(made, placed)
   }
 
   // ---- making and ending tasks
@@ -596,77 +436,9 @@ export class Runner {
       }
     }
     for (const [id, value] of this.#values) if (this.#lastUse.has(id) && value > 2) syscall(NR.close, value)
-    this.#closeSocket()
+    this.#socket?.[Symbol.dispose]()
   }
 }
-
-/** The kernel moves at most this much in one call (MAX_RW_COUNT). */
-const MAX_CALL_BYTES = 0x7ffff000
-
-function readExactly(file: number, at: number, length: number, offset: number): void {
-  for (let done = 0; done < length; ) {
-    const n = syscall(NR.pread64, file, at + done, length - done, offset + done)
-    if (n <= 0)
-      throw new BardoError(n === 0 ? 'bad-image' : 'refused', 'a file of pages is shorter than its pagemap says', {
-        errno: n < 0 ? -n : undefined,
-      })
-    done += n
-  }
-}
-
-/** Shared anonymous memory that has no name, as mmap makes it: taken out of a mapping of our own by map_files. */
-function sharedMemory(bytes: number): number {
-  const address = must('mmap', 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-  const range = `${address.toString(16)}-${(address + Math.ceil(bytes / 4096) * 4096).toString(16)}`
-  const fd = sys('openat', -100, `/proc/self/map_files/${range}`, O_RDWR | O_CLOEXEC)
-  must('munmap', address, bytes)
-  if (fd < 0)
-    throw new BardoError('refused', 'cannot make shared memory', {
-      errno: -fd, hint: 'map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE',
-    })
-  return fd
-}
-
-function copyRuns(from: number, to: number, runs: readonly Run[]): void {
-  for (const { address, length, offset } of runs) {
-    must('lseek', from, offset, SEEK_SET)
-    must('lseek', to, address, SEEK_SET)
-    for (let left = length; left > 0; ) {
-      const n = sys('sendfile', to, from, 0, Math.min(left, MAX_CALL_BYTES))
-      if (n < 0) throw refusal('sendfile', n, to, from)
-      if (n === 0) throw new BardoError('bad-image', 'a file of pages is shorter than its pagemap says')
-      left -= n
-    }
-  }
-}
-
-/** Every slot that a step makes or uses. */
-function slotsOf(step: Step): Slot[] {
-  const ofArgument = (argument: Argument): Slot[] => {
-    if (typeof argument !== 'object') return []
-    if (isSlot(argument)) return [argument]
-    if (argument.kind === 'fd-path') return [argument.of]
-    return [...argument.holds.map(({ slot }) => slot), ...argument.pointers.flatMap(({ memory }) => ofArgument(memory))]
-  }
-  switch (step.do) {
-    case 'call':
-      return [step.result, ...step.args.flatMap(ofArgument)]
-    case 'load':
-      return [step.result]
-    case 'fill':
-      return [step.file]
-    case 'pass':
-      return step.files.flatMap(({ file, result }) => (result === undefined ? [file] : [file, result]))
-    case 'spawn':
-    case 'end':
-      return []
-    case 'host':
-      if (step.act.name === 'shared_memory') return [step.act.result]
-      return step.act.name === 'copy' ? [step.act.from, step.act.to] : []
-  }
-}
-
-export { slotsOf }
 
 const sizeOf = (args: readonly Argument[]): number =>
   args.reduce<number>((sum, argument) => {

@@ -69,7 +69,7 @@ export function planTree(root: Task, tasks: readonly Task[], shellJob: boolean, 
     }
     deeds.set(task, list)
   }
-  return { deeds, outerSessions, ...planGroups(tasks, leaders, outerSessions) }
+  return { deeds, outerSessions, ...planGroups(tasks, leaders, outerSessions, lostSessions(deeds)) }
 }
 
 /**
@@ -90,8 +90,13 @@ function bornIn(tasks: readonly Task[]): Map<Task, number | undefined> {
   return births
 }
 
+/** Sessions that a helper leads for a while. */
+function lostSessions(deeds: ReadonlyMap<Task, readonly Deed[]>): ReadonlySet<number> {
+  return new Set([...deeds.values()].flat().flatMap(deed => (deed.do === 'helper' ? [deed.sid] : [])))
+}
+
 function planGroups(
-  tasks: readonly Task[], leaders: ReadonlyMap<number, Task>, outerSessions: ReadonlySet<number>,
+  tasks: readonly Task[], leaders: ReadonlyMap<number, Task>, outerSessions: ReadonlySet<number>, lost: ReadonlySet<number>,
 ): Pick<TreePlan, 'groupHelpers' | 'joins'> {
   const groupHelpers = new Map<number, Task>()
   const joins: { task: Task; pgid: number }[] = []
@@ -101,7 +106,10 @@ function planGroups(
     if (task.sid === task.pid) continue // setsid has made it the leader of its group
     if (task.pgid === task.pid) joins.push({ task, pgid: task.pgid })
     else if (leaders.has(task.pgid)) joins.push({ task, pgid: task.pgid })
-    else if (!outerSessions.has(task.sid)) {
+    // The helper that led the session led its first group too: who was born of it is in that group.
+    else if (lost.has(task.pgid)) {
+      if (task.sid !== task.pgid) joins.push({ task, pgid: task.pgid })
+    } else if (!outerSessions.has(task.sid)) {
       if (!groupHelpers.has(task.pgid)) groupHelpers.set(task.pgid, task)
       joins.push({ task, pgid: task.pgid })
     }

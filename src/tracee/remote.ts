@@ -6,7 +6,7 @@
 import { BardoError } from '../base/errors.ts'
 import { log } from '../base/log.ts'
 import {
-  MAP_ANONYMOUS, MAP_PRIVATE, PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
+  MAP_ANONYMOUS, MAP_PRIVATE, PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE,
   PTRACE_EVENT_STOP, SIGCHLD, SIGCONT, SIGTRAP, SIGURG, SIGWINCH, SIG_SETMASK,
 } from '../linux/constants.ts'
 import {
@@ -18,9 +18,6 @@ import { NR, type CallName } from '../linux/nr.ts'
 import { copyFrom, copyTo, pokeMemory, readMemory } from './memory.ts'
 import { interrupt, resume, setRegisters, setSigmask, step, waitFor } from './ptrace.ts'
 import type { Thread } from './stopped.ts'
-
-/** The name of our mappings in /proc/PID/maps, `[anon:bardo]`: a later run finds those that a killed one left. */
-export const SCRATCH_NAME = 'bardo'
 
 const CODE_SIZE = 256
 const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn
@@ -390,10 +387,4 @@ export class Table {
   [Symbol.dispose](): void {
     mirrors.release(this.#mark)
   }
-}
-
-/** Names the scratch memory, so that a later run knows it. Kernels without CONFIG_ANON_VMA_NAME refuse: then it has none. */
-export function nameScratch(table: Table, remote: Remote): void {
-  const name = table.put(new TextEncoder().encode(`${SCRATCH_NAME}\0`))
-  table.call('prctl', [PR_SET_VMA, PR_SET_VMA_ANON_NAME, remote.entry, remote.end - remote.entry, name], { mayFail: true })
 }

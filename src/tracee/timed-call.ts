@@ -30,9 +30,39 @@ export function timedCallOf(thread: Thread): number | undefined {
   const nr = Number(thread.registers[REG.orig_ax])
   if (nr !== NR.restart_syscall) return TIMED.has(nr) ? nr : undefined
   const code = readMemory(thread.tid, Number(thread.registers[REG.ip]) - BEFORE, BEFORE)
-  if (code[0] !== MOV_EAX || code[5] !== 0x0f || code[6] !== 0x05) return undefined
+  if (code[5] !== 0x0f || code[6] !== 0x05) return undefined
   const before = new DataView(code.buffer, code.byteOffset).getUint32(1, true)
-  return TIMED.has(before) ? before : undefined
+  if (code[0] === MOV_EAX && TIMED.has(before)) return before
+  return guessByArguments(thread)
+}
+
+const FUTEX_WAIT = 0
+const FUTEX_WAIT_BITSET = 9
+const FUTEX_FLAGS = 0x180 // FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME
+const POINTER_MIN = 0x10000n
+
+/**
+ * syscall(3) of the C library takes the number as an argument, and its instruction tells nothing: then the arguments
+ * must. Each form has pointers where the others have small numbers; what fits none answers EINTR, as CRIU's do.
+ */
+function guessByArguments(thread: Thread): number | undefined {
+  const regs = thread.registers
+  const [a0, a1, a2, a3] = [regs[REG.di]!, regs[REG.si]!, regs[REG.dx]!, regs[REG.r10]!]
+  const isTimespec = (at: bigint): boolean => {
+    try {
+      const bytes = readMemory(thread.tid, Number(at), 16)
+      const view = new DataView(bytes.buffer, bytes.byteOffset)
+      const [seconds, ns] = [view.getBigInt64(0, true), view.getBigInt64(8, true)]
+      return seconds >= 0n && ns >= 0n && ns < 1_000_000_000n
+    } catch {
+      return false
+    }
+  }
+  const operation = Number(a1 & ~BigInt(FUTEX_FLAGS))
+  if ((operation === FUTEX_WAIT || operation === FUTEX_WAIT_BITSET) && a0 >= POINTER_MIN && a0 % 4n === 0n && isTimespec(a3)) return NR.futex
+  if (a0 >= POINTER_MIN && (a1 === 0n || a1 >= POINTER_MIN) && isTimespec(a0)) return NR.nanosleep
+  if (a0 < 16n && a1 === 0n && isTimespec(a2)) return NR.clock_nanosleep
+  return undefined
 }
 
 function readTimespec(pid: number, at: bigint): bigint | undefined {

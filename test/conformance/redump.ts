@@ -152,7 +152,8 @@ class Listing {
   }
 
   #task(pid: number, threads: readonly number[]): void {
-    const cores = [...new Set([pid, ...threads])].map(tid => this.#images.readOne('CORE', tid))
+    // A zombie has a thread 0, which is none.
+    const cores = [...new Set([pid, ...threads.filter(tid => tid !== 0)])].map(tid => this.#images.readOne('CORE', tid))
     cores.forEach((core, index) => this.add(`core of ${index === 0 ? pid : threads[index]}`, 'core', core))
     if (!this.#images.has('MM', pid)) return
     const ids = this.#images.has('IDS', pid) ? this.#images.readOne('IDS', pid) : cores[0]!.ids

@@ -9,9 +9,11 @@ import { inputOfEntry, NO_INPUT, QUEUE_MAX, type Input } from './queue.ts'
 import { termiosEntry, termiosOfEntry, type Termios } from './termios.ts'
 
 /** Indexes that CRIU gives terminals without a number of their own; an info's id is twice that, and one more for a master. */
-export const CRIU_INDEX = { console: 1002, vt: 1004, ctty: 1006, serial: 1010, outside: 1013 } as const
+export const CRIU_INDEX = { console: 1002, vt: 1004, ctty: 1006, serial: 1010 } as const
 /** CRIU refuses ids above; between its own indexes and this nothing is used. */
 const [SPARE_FIRST, SPARE_LAST] = [1077, 1087]
+/** Of terminals outside: 64 of them. */
+export const [OUTSIDE_FIRST, OUTSIDE_LAST] = [1013, 1076]
 const PTY_INDEX_MAX = 1000
 /** Where CRIU has no way to tell two terminals apart, it shall not mistake one for the other: it refuses such an id. */
 const BEYOND_CRIU = 1 << 20
@@ -22,23 +24,28 @@ export class InfoIds {
   readonly #taken = new Set<number>()
   #beyond = BEYOND_CRIU
 
-  /** The even id for `key`, the one of `index` if it is free; the odd id above it is free too. */
-  idOf(key: string, index: number): number {
+  /** The id of a pty's slave; its master has the next one. */
+  ofPty(key: string, index: number): number {
+    return this.#idOf(key, () => (index <= PTY_INDEX_MAX ? 2 * index : undefined))
+  }
+
+  /** The id of another terminal; `first` is the index that CRIU would give it. */
+  ofOther(key: string, first: number): number {
+    return this.#idOf(key, () => {
+      if (!this.#taken.has(2 * first)) return 2 * first
+      for (let spare = SPARE_FIRST; spare <= SPARE_LAST; spare++) if (!this.#taken.has(2 * spare)) return 2 * spare
+      return undefined
+    })
+  }
+
+  #idOf(key: string, wish: () => number | undefined): number {
     const known = this.#ids.get(key)
     if (known !== undefined) return known
-    const id = this.#free(index)
+    const wished = wish()
+    const id = wished === undefined || this.#taken.has(wished) ? (this.#beyond += 2) : wished
     this.#ids.set(key, id)
     this.#taken.add(id)
     return id
-  }
-
-  #free(index: number): number {
-    const fits = index <= PTY_INDEX_MAX || Object.values<number>(CRIU_INDEX).includes(index) || index > CRIU_INDEX.outside
-    if (fits && index < SPARE_FIRST && !this.#taken.has(2 * index)) return 2 * index
-    if (index > PTY_INDEX_MAX)
-      for (let spare = SPARE_FIRST; spare <= SPARE_LAST; spare++) if (!this.#taken.has(2 * spare)) return 2 * spare
-    this.#beyond += 2
-    return this.#beyond
   }
 }
 
@@ -58,13 +65,15 @@ export type InfoParts = {
   readonly pgrp?: number
 }
 
-/** What every terminal's entry has. `settings` are undefined for one that was hung up. */
-export function infoOf(view: FileView, parts: InfoParts, settings: Settings | undefined): tty_info_entry {
+/** What every terminal's entry has. `settings` are undefined for one that was hung up; `fd` is of the same terminal. */
+export function infoOf(
+  view: FileView, parts: InfoParts, settings: Settings | undefined, fd = view.ours,
+): tty_info_entry {
   const { rdev, dev, uid, gid } = view.stat
-  if (settings !== undefined && askNumber(view.ours, TIOCGETD, 0) !== 0) view.refuse(lineDiscipline)
+  if (settings !== undefined && askNumber(fd, TIOCGETD, 0) !== 0) view.refuse(lineDiscipline)
   return {
     id: parts.id, type: parts.type, locked: false,
-    exclusive: settings !== undefined && askNumber(view.ours, TIOCGEXCL, 0) !== 0,
+    exclusive: settings !== undefined && askNumber(fd, TIOCGEXCL, 0) !== 0,
     packet_mode: false, sid: parts.sid ?? 0, pgrp: parts.pgrp ?? 0, rdev, dev, uid, gid,
     ...(settings && {
       termios: termiosEntry(settings.termios),

@@ -1,0 +1,151 @@
+// Terminals that stay outside: named by the caller, or a shell's, whose job the tree is. A dump saves their settings; in a
+// restore a terminal of ours stands for them, whatever that is, and it keeps its own window size.
+import { BardoError } from '../../base/errors.ts'
+import { externalKey, type External } from '../../base/options.ts'
+import { log } from '../../base/log.ts'
+import { TtyType, type tty_file_entry, type tty_info_entry } from '../../image/messages/tty.ts'
+import {
+  AT_FDCWD, F_DUPFD_CLOEXEC, F_SETFL, O_NONBLOCK, O_RDWR, TCSETS2, TIOCGPTN, TIOCGSID, TIOCSLCKTRMIOS,
+} from '../../linux/constants.ts'
+import { OpenFile, sys } from '../../linux/sys.ts'
+import type { Slot } from '../../program/program.ts'
+import type { Build, FileView, Maker } from '../kind.ts'
+import { openFlags } from '../fd/path.ts'
+import { ask, askNumber, isTerminal } from './device.ts'
+import { idsOf, infosOf, OUTSIDE_FIRST, OUTSIDE_LAST, realDevice, saveInfo, sessionOn, type Info } from './info.ts'
+import { isUnlocked, lockedBytes } from './pty.ts'
+import { controlSession, foreground, FROM_ANOTHER } from './session.ts'
+import { termiosBytes } from './termios.ts'
+
+export const nameOfTerminal = (rdev: number, dev: number): External => ({ kind: 'tty', rdev, dev })
+
+/** The dump of a terminal that is named as outside. */
+export function dumpOutside(view: FileView): number {
+  const { rdev, dev } = view.stat
+  const ids = idsOf(view)
+  const id = ids.ofOther(`outside ${rdev}:${dev}`, nextIndex(view, rdev, dev))
+  const session = sessionOn(view, realDevice(view))
+  // CRIU looks for the leader of every session that it finds in an image. One outside is no business of a restore.
+  const inTree = session !== undefined && view.hasSession(session.sid)
+  return saveInfo(view, {
+    id, type: TtyType.EXT_TTY, ...(inTree && { sid: session.sid, pgrp: Math.max(0, session.tpgid) }),
+  })
+}
+
+/** CRIU gives each terminal outside the next index. */
+function nextIndex(view: FileView, rdev: number, dev: number): number {
+  const known = view.once('terminals outside', () => new Map<string, number>())
+  const key = externalKey(nameOfTerminal(rdev, dev))
+  const index = known.get(key) ?? Math.min(OUTSIDE_FIRST + known.size, OUTSIDE_LAST)
+  known.set(key, index)
+  return index
+}
+
+/** A terminal of ours that stands for one of the image. */
+export type Given = {
+  /** Our descriptor. */
+  readonly fd: number
+  /** How the caller named it, for messages. */
+  readonly as: string
+}
+
+/** The terminal that the caller gave for this one. */
+export function givenFor(info: tty_info_entry, at: Build): Given | undefined {
+  const key = externalKey(nameOfTerminal(info.rdev, info.dev ?? 0))
+  const found = at.inheritedAll.find(one => one.key === key)
+  return found?.fd === undefined ? undefined : checked({ fd: found.fd, as: `--inherit-fd 'fd[${found.fd}]:${key}'` })
+}
+
+/** The terminal that a shell's job is restored on: ours. Undefined without `--shell-job`. */
+export function jobTerminal(at: Build): Given | undefined {
+  if (!at.options.shellJob) return undefined
+  const fd = [0, 1, 2].find(one => isTerminal(one))
+  if (fd !== undefined) return checked({ fd, as: `--shell-job with descriptor ${fd}` })
+  throw new BardoError('usage', 'there is no terminal to restore the job on', {
+    why: '--shell-job puts it on the terminal of standard input, output or error, and none of them is one',
+    hint: "run it on a terminal, or under script(1): script -qc 'bardo restore …' /dev/null",
+  })
+}
+
+function checked(given: Given): Given {
+  const { fd, as } = given
+  if (!isTerminal(fd)) {
+    throw new BardoError('usage', `${as}: descriptor ${fd} is not an open terminal`, {
+      hint: 'give the number of a descriptor that is open on a terminal, such as 1',
+    })
+  }
+  if (typeof ask(fd, TIOCGPTN, 4) === 'number') return given
+  throw new BardoError('usage', `${as}: descriptor ${fd} is the master of a pty`, {
+    why: 'a terminal is its other end', hint: 'give a descriptor of the slave, /dev/pts/N',
+  })
+}
+
+/** What the caller has to add for a terminal that nothing stands for. */
+export function missing(info: tty_info_entry): BardoError {
+  const key = externalKey(nameOfTerminal(info.rdev, info.dev ?? 0))
+  const isJob = info.type !== TtyType.EXT_TTY
+  return new BardoError('usage', `no terminal is given for ${key}`, {
+    why: isJob ? "its other end was not in the tree" : 'it was outside the tree when that was dumped',
+    hint: `give one of your descriptors: --inherit-fd 'fd[1]:${key}'${isJob ? ', or the terminal that you are on: --shell-job (-j)' : ''}`,
+  })
+}
+
+/** A description of its own of a terminal of ours, with settings and session as they were. */
+export function restoreOn(given: Given, file: tty_file_entry, info: Info, at: Build): Slot<'fd'> {
+  const slot = openGiven(given, file.flags, at)
+  at.get(settled(given, slot), info.id)
+  return slot
+}
+
+/** Opens anew what `given.fd` is open on: status flags are the description's, and ours are the shell's too. */
+export function openGiven({ fd, as }: Given, flags: number, at: Build): Slot<'fd'> {
+  const path = `/proc/self/fd/${fd}`
+  // Asked now, as a program cannot ask: a terminal may belong to another user (su, sudo).
+  const tried = sys('openat', AT_FDCWD, path, openFlags(flags | O_NONBLOCK))
+  if (tried >= 0) {
+    using _ = new OpenFile(tried)
+    return at.open('openat', AT_FDCWD, path, openFlags(flags), 0)
+  }
+  log.warn('kinds/tty', `${as} cannot be opened again, so its status flags are shared`)
+  const copy = at.open('fcntl', fd, F_DUPFD_CLOEXEC, 0)
+  at.call('fcntl', copy, F_SETFL, flags & O_NONBLOCK)
+  return copy
+}
+
+/** Once for each terminal, whatever number of descriptions it has. */
+const settled = (given: Given, file: Slot<'fd'>): Maker<number, true> => ({
+  name: 'settings of terminal',
+  make(id, at) {
+    const info = infosOf(at).get(id)
+    const { settings } = info
+    // Last of all: until then a restore that fails has changed nothing that is ours.
+    if (settings !== undefined)
+      at.later('go', late => {
+        late.call('ioctl', file, TCSETS2, late.memory(termiosBytes(settings.termios)))
+        if (!isUnlocked(settings)) late.call('ioctl', file, TIOCSLCKTRMIOS, late.memory(lockedBytes(settings)))
+      })
+    if (info.sid !== 0 && at.hasTask(info.sid)) {
+      warnOfOwner(given)
+      controlSession(at, info, file, FROM_ANOTHER)
+    } else if (at.hasTask(info.pgrp)) foreground(at, file, info.pgrp)
+    else showRoot(at, file)
+    return true
+  },
+})
+
+/** A terminal controls one session. What the image says goes, as with CRIU; but who loses it shall be told. */
+function warnOfOwner({ fd, as }: Given): void {
+  const sid = askNumber(fd, TIOCGSID, 0)
+  if (sid === 0) return
+  log.warn('kinds/tty', `${as} is the controlling terminal of our own session ${sid}, which loses it to a restored one`)
+}
+
+/** A job that was in the background comes back in the foreground: its root's group, if that is its own. */
+function showRoot(at: Build, file: Slot<'fd'>): void {
+  if (!at.options.shellJob) return
+  const [root] = at.images.readAny('PSTREE')
+  if (root !== undefined && !at.hasTask(root.sid) && at.hasTask(root.pgid)) foreground(at, file, root.pgid)
+}
+
+/** The flags of descriptors of ours that only stand for something. */
+export const STAND_IN = O_RDWR

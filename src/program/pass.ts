@@ -1,0 +1,118 @@
+// Open files on their way from us to the tasks: one socket that all tasks inherit, and SCM_RIGHTS.
+import { BardoError } from '../base/errors.ts'
+import {
+  AF_UNIX, FD_CLOEXEC, F_DUPFD, F_SETFD, MSG_CMSG_CLOEXEC, O_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET,
+} from '../linux/constants.ts'
+import { syscall } from '../linux/ffi.ts'
+import { NR } from '../linux/nr.ts'
+import { must, refusal, scratch } from '../linux/sys.ts'
+import type { Remote, Table } from '../tracee/remote.ts'
+import type { Thread } from '../tracee/stopped.ts'
+
+/** The kernel's limit of descriptors in one message (SCM_MAX_FD). */
+const PASS_MAX = 253
+const CMSG_HEADER = 16
+
+type Receiver = { readonly thread: Thread; readonly remote: Remote }
+
+/** A file of ours for descriptor `number` of a task. */
+export type Placed = { readonly ours: number; readonly number: number; readonly cloexec: boolean }
+
+/** The two ends: ours, and the one that every task has as descriptor `number`. */
+export class PassSocket {
+  readonly number: number
+  readonly #ours: number
+
+  /** Throws when `number` is taken in us, who hand it down. */
+  constructor(number: number) {
+    const mark = scratch.mark()
+    const pair = scratch.take(8)
+    must('socketpair', AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)
+    this.#ours = scratch.view.getInt32(pair - scratch.address, true)
+    const other = scratch.view.getInt32(pair + 4 - scratch.address, true)
+    scratch.release(mark)
+    this.number = must('fcntl', other, F_DUPFD, number)
+    syscall(NR.close, other)
+    if (this.number !== number) throw new BardoError('bug', `descriptor ${number} is not free`)
+  }
+
+  [Symbol.dispose](): void {
+    syscall(NR.close, this.#ours)
+    syscall(NR.close, this.number)
+  }
+
+  #send(files: readonly number[]): void {
+    const mark = scratch.mark()
+    const byte = scratch.take(8)
+    const iov = scratch.take(16)
+    const control = scratch.take(CMSG_HEADER + files.length * 4)
+    const header = scratch.take(56)
+    const put = (at: number, value: number): void => scratch.view.setBigUint64(at - scratch.address, BigInt(value), true)
+    put(iov, byte)
+    put(iov + 8, 1)
+    put(control, CMSG_HEADER + files.length * 4)
+    scratch.view.setInt32(control + 8 - scratch.address, SOL_SOCKET, true)
+    scratch.view.setInt32(control + 12 - scratch.address, SCM_RIGHTS, true)
+    files.forEach((fd, index) => scratch.view.setInt32(control + CMSG_HEADER + 4 * index - scratch.address, fd, true))
+    put(header + 16, iov)
+    put(header + 24, 1)
+    put(header + 32, control)
+    put(header + 40, CMSG_HEADER + files.length * 4)
+    const result = syscall(NR.sendmsg, this.#ours, header, 0)
+    scratch.release(mark)
+    if (result < 0) throw refusal('sendmsg', result, this.#ours)
+  }
+
+  /** Receives what was sent; the numbers that the files got, which are the lowest free ones in their order. */
+  #receive(to: Receiver, count: number, cloexec: boolean, then: (table: Table) => void = () => {}): number[] {
+    using table = to.remote.table(to.thread)
+    const byte = table.take(8)
+    const iov = table.words([BigInt(byte), 1n])
+    const room = Math.ceil((CMSG_HEADER + count * 4) / 8) * 8
+    const control = table.take(room)
+    const header = table.words([0n, 0n, BigInt(iov), 1n, BigInt(control), BigInt(room), 0n])
+    table.call('recvmsg', [this.number, header, cloexec ? MSG_CMSG_CLOEXEC : 0])
+    then(table)
+    table.run()
+    // A task at its limit of descriptors gets fewer than were sent, and no error (recvmsg(2), MSG_CTRUNC).
+    const got = (Number(table.word64(control)) - CMSG_HEADER) / 4
+    if (got < count)
+      throw new BardoError('refused', `a task could take ${Math.max(0, got)} of ${count} open files`, {
+        errno: 24, hint: 'raise the hard limit of open files (RLIMIT_NOFILE) of the restore',
+      })
+    return Array.from({ length: count }, (_, index) => table.word32(control + CMSG_HEADER + 4 * index))
+  }
+
+  /** Gives files to a task for a while, at whatever numbers: those. */
+  lend(to: Receiver, files: readonly number[]): number[] {
+    const numbers: number[] = []
+    for (let first = 0; first < files.length; first += PASS_MAX) {
+      const batch = files.slice(first, first + PASS_MAX)
+      this.#send(batch)
+      numbers.push(...this.#receive(to, batch.length, true))
+    }
+    return numbers
+  }
+
+  /**
+   * Gives a task its descriptors. Its table must be empty but for the socket: received files get the lowest free numbers
+   * in their order, and a list sorted by number never needs to move one below where it lands; so, beginning with the
+   * highest, each can go to its place without meeting another (test/kernel/scm-rights-order.test.ts).
+   */
+  place(to: Receiver, files: readonly Placed[]): void {
+    const sorted = [...files].sort((a, b) => a.number - b.number)
+    for (let end = sorted.length; end > 0; end -= PASS_MAX) {
+      const batch = sorted.slice(Math.max(0, end - PASS_MAX), end)
+      this.#send(batch.map(({ ours }) => ours))
+      this.#receive(to, batch.length, false, table => {
+        for (let index = batch.length - 1; index >= 0; index--) {
+          const { number, cloexec } = batch[index]!
+          if (number !== index) {
+            table.call('dup3', [index, number, cloexec ? O_CLOEXEC : 0])
+            table.call('close', [index])
+          } else if (cloexec) table.call('fcntl', [index, F_SETFD, FD_CLOEXEC])
+        }
+      })
+    }
+  }
+}
