@@ -89,7 +89,10 @@ function saveTree(
   const shared = new SharedObjects()
   const sids = new Set(all.filter(facts => facts.stat.session === facts.pid).map(facts => facts.pid))
   const pids = new Set([...all.map(facts => facts.pid), ...tree.zombies.map(zombie => zombie.pid)])
-  const files = new FileCollector({ images, options, report, hasSession: sid => sids.has(sid), hasTask: pid => pids.has(pid) })
+  const sessions = new Map(all.map(({ stat }) => [stat.session, { sid: stat.session, tty_nr: stat.tty_nr, tpgid: stat.tpgid }]))
+  using files = new FileCollector({
+    images, options, report, sessions: [...sessions.values()], hasSession: sid => sids.has(sid), hasTask: pid => pids.has(pid),
+  })
   const memory = new MemoryCollector(images, files, report)
   report.throwIfAny('cannot dump the tree')
 

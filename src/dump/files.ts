@@ -7,13 +7,14 @@ import { fd_types, type fdinfo_entry } from '../image/messages/files.ts'
 import type { fown_entry } from '../image/messages/fown.ts'
 import type { ImageWriter } from '../image/writer.ts'
 import { kindOfFile, notYetDumped, stateOfNamed, typeOf } from '../kinds/fd/index.ts'
-import type { FileView, Limit } from '../kinds/kind.ts'
+import type { FileView, Limit, TaskSession } from '../kinds/kind.ts'
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   EPERM,
   ESRCH,
   FD_CLOEXEC,
+  F_DUPFD_CLOEXEC,
   F_GETOWNER_UIDS,
   F_GETOWN_EX,
   F_GETSIG,
@@ -46,6 +47,8 @@ export type CollectorParts = {
   readonly report: Report
   /** Whether a process of the tree leads this session. */
   readonly hasSession: (sid: number) => boolean
+  /** All sessions that tasks of the tree are in, once each. */
+  readonly sessions: readonly TaskSession[]
   /** Whether a task of the tree has this pid or tid. */
   readonly hasTask: (id: number) => boolean
 }
@@ -106,6 +109,8 @@ export class FileCollector {
   readonly images: ImageWriter
   readonly #report: Report
   readonly #externals: ReadonlySet<string>
+  readonly #kept: number[] = []
+  readonly #atEnd: { readonly place: string; readonly save: () => void }[] = []
   readonly #shared = new Map<string, unknown>()
   readonly #descriptions = new Descriptions()
   /** Tables of descriptors that were collected already, by files_id. */
@@ -145,7 +150,8 @@ export class FileCollector {
     const fdinfo = table.fdinfo(fd)
     const { description, isNew } = this.#descriptions.find(table.pid, fd, stat.dev, stat.ino)
     if (isNew) {
-      const view = new View(this, ours.fd, stat, table.link(fd), fdinfo.flags & ~O_CLOEXEC, fdinfo)
+      const flags = fdinfo.flags & ~O_CLOEXEC
+      const view = new View(this, ours.fd, stat, table.link(fd), flags, fdinfo, () => table.placeOf(fd))
       description.type = this.#save(view)
       description.id = view.id
     } else if (description.id === 0) return undefined // Told when it was met first.
@@ -208,9 +214,27 @@ export class FileCollector {
   }
 
   /** Ends the collection: what was kept to find sharing is forgotten. All entries are with the images already. */
+  /** Does what kinds have left for the end, and closes what they kept. */
   finish(): void {
+    for (const { place, save } of this.#atEnd) this.#guard(() => place, save)
+    this.#atEnd.length = 0
     this.#shared.clear()
     this.#named.clear()
+    this[Symbol.dispose]()
+  }
+
+  /** Closes what kinds kept; `finish` does, and who fails before it. */
+  [Symbol.dispose](): void {
+    for (const fd of this.#kept) syscall(NR.close, fd)
+    this.#kept.length = 0
+  }
+
+  keep(fd: number): void {
+    this.#kept.push(fd)
+  }
+
+  atEnd(place: string, save: () => void): void {
+    this.#atEnd.push({ place, save })
   }
 
   nextId(): number {
@@ -326,15 +350,20 @@ class View implements FileView {
   readonly id: number
   readonly #files: FileCollector
   readonly #fdinfo: Fdinfo | undefined
+  readonly #place: () => string
   #owner: fown_entry | undefined
 
-  constructor(files: FileCollector, ours: number, stat: Stat, link: string, flags: number, fdinfo: Fdinfo | undefined) {
+  constructor(
+    files: FileCollector, ours: number, stat: Stat, link: string, flags: number, fdinfo: Fdinfo | undefined,
+    place: () => string = () => link,
+  ) {
     this.#files = files
     this.ours = ours
     this.stat = stat
     this.link = link
     this.flags = flags
     this.#fdinfo = fdinfo
+    this.#place = place
     this.id = files.nextId()
   }
 
@@ -367,6 +396,20 @@ class View implements FileView {
 
   once<T>(key: string, save: () => T): T {
     return this.#files.once(key, save)
+  }
+
+  get sessions(): readonly TaskSession[] {
+    return this.#files.parts.sessions
+  }
+
+  keep(): number {
+    const copy = must('fcntl', this.ours, F_DUPFD_CLOEXEC, 0)
+    this.#files.keep(copy)
+    return copy
+  }
+
+  atEnd(save: () => void): void {
+    this.#files.atEnd(this.#place(), save)
   }
 
   saveName(): number {

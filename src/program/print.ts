@@ -163,6 +163,8 @@ function actText(act: HostAct): string {
       return `copy ${slotText(act.from)} to ${slotText(act.to)}: ${runsText(act.runs)}`
     case 'state':
       return stateText(act)
+    case 'take':
+      return `${slotText(act.result)} = take ${slotText(act.file)} of ${act.task}`
     case 'thread_area':
       return `thread_area of ${act.thread}: entry ${act.entry}, ${bytesText(act.desc)}`
   }

@@ -95,6 +95,8 @@ export type HostAct =
   | { readonly name: 'shared_memory'; readonly bytes: number; readonly result: Slot<'fd'> }
   /** Copies from file to file, in the kernel. */
   | { readonly name: 'copy'; readonly from: Slot<'fd'>; readonly to: Slot<'fd'>; readonly runs: readonly Run[] }
+  /** Takes a file that a task has opened itself; the task's own descriptor stays. */
+  | { readonly name: 'take'; readonly task: number; readonly file: Slot<'fd'>; readonly result: Slot<'fd'> }
   /** The state with which a thread goes on. */
   | ThreadState
   | { readonly name: 'thread_area'; readonly thread: number; readonly entry: number; readonly desc: Uint8Array }

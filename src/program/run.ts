@@ -398,12 +398,24 @@ export class Runner {
       case 'copy':
         copyRuns(this.#value(act.from), this.#value(act.to), act.runs)
         break
+      case 'take':
+        this.#values.set(act.result.id, this.#take(act.task, this.#value(act.file)))
+        break
       case 'state':
         this.#states.set(act.thread, act)
         break
       case 'thread_area':
         setThreadArea(act.thread, act.entry, act.desc)
         break
+    }
+  }
+
+  #take(task: number, fd: number): number {
+    const pidfd = must('pidfd_open', this.#made(task).pid, 0)
+    try {
+      return must('pidfd_getfd', pidfd, fd, 0)
+    } finally {
+      syscall(NR.close, pidfd)
     }
   }
 

@@ -23,6 +23,7 @@ export function slotsOf(step: Step): Slot[] {
       return []
     case 'host':
       if (step.act.name === 'shared_memory') return [step.act.result]
+      if (step.act.name === 'take') return [step.act.file, step.act.result]
       return step.act.name === 'copy' ? [step.act.from, step.act.to] : []
   }
 }

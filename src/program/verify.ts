@@ -376,6 +376,9 @@ class Verifier {
         this.#use(act.from, undefined, index)
         this.#use(act.to, undefined, index)
         return this.#runs(act.runs, index, false)
+      case 'take':
+        this.#use(act.file, this.#actor(act.task, index), index)
+        return this.#make(act.result, HOST, undefined, index)
       case 'thread_area':
         return void this.#actor(act.thread, index)
       case 'state': {

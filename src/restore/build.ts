@@ -51,6 +51,15 @@ export class TaskSayer implements TaskBuild {
   }
 }
 
+type SharedBuild = {
+  /** Objects made once, by their maker's name and key. */
+  readonly made: Map<string, unknown>
+  /** Those that are being made: one that comes again needs itself. */
+  readonly making: string[]
+  /** What leaders of sessions have been told to do. */
+  readonly leaders: Map<number, { readonly what: string; readonly say: (at: TaskBuild) => void }[]>
+}
+
 export class RestoreBuild implements Build {
   readonly images: ImageDirectory
   readonly options: RestoreOptions
@@ -59,16 +68,15 @@ export class RestoreBuild implements Build {
   readonly #report: Report
   readonly #pids: ReadonlySet<number>
   readonly #purpose: Purpose
-  /** Shared by all builds of one restore. */
-  readonly #made: Map<string, unknown>
-  readonly #making: string[]
+  /** What is shared by all builds of one restore. */
+  readonly #shared: SharedBuild
 
   constructor(
     parts: {
       images: ImageDirectory; options: RestoreOptions; program: ProgramBuilder; files: FilePlan; report: Report
       pids: ReadonlySet<number>
     },
-    purpose: Purpose, made = new Map<string, unknown>(), making: string[] = [],
+    purpose: Purpose, shared: SharedBuild = { made: new Map(), making: [], leaders: new Map() },
   ) {
     this.images = parts.images
     this.options = parts.options
@@ -77,15 +85,14 @@ export class RestoreBuild implements Build {
     this.#report = parts.report
     this.#pids = parts.pids
     this.#purpose = purpose
-    this.#made = made
-    this.#making = making
+    this.#shared = shared
   }
 
   /** The same build, saying for another purpose. */
   as(purpose: Purpose): RestoreBuild {
     return new RestoreBuild(
       { images: this.images, options: this.options, program: this.program, files: this.#files, report: this.#report, pids: this.#pids },
-      purpose, this.#made, this.#making,
+      purpose, this.#shared,
     )
   }
 
@@ -111,15 +118,15 @@ export class RestoreBuild implements Build {
 
   get<K extends string | number, V>(maker: Maker<K, V>, key: K): V {
     const name = `${maker.name} ${key}`
-    if (this.#made.has(name)) return this.#made.get(name) as V
-    if (this.#making.includes(name)) throw new RangeError(`objects need each other: ${[...this.#making, name].join(' -> ')}`)
-    this.#making.push(name)
+    if (this.#shared.made.has(name)) return this.#shared.made.get(name) as V
+    if (this.#shared.making.includes(name)) throw new RangeError(`objects need each other: ${[...this.#shared.making, name].join(' -> ')}`)
+    this.#shared.making.push(name)
     try {
       const value = maker.make(key, this.as({ what: name, phase: this.#purpose.phase }))
-      this.#made.set(name, value)
+      this.#shared.made.set(name, value)
       return value
     } finally {
-      this.#making.pop()
+      this.#shared.making.pop()
     }
   }
 
@@ -156,6 +163,33 @@ export class RestoreBuild implements Build {
     const sayer = this.task(pid, { what: this.#purpose.what, phase })
     say(sayer)
     sayer.done()
+  }
+
+  asLeader(sid: number, say: (at: TaskBuild) => void): void {
+    const known = this.#shared.leaders.get(sid)
+    const said = { what: this.#purpose.what, say }
+    if (known === undefined) this.#shared.leaders.set(sid, [said])
+    else known.push(said)
+  }
+
+  /** Says what was left for the leader of session `sid`, which it has just become; the sessions said of are forgotten. */
+  sayAsLeader(sid: number): void {
+    for (const { what, say } of this.#shared.leaders.get(sid) ?? []) {
+      const sayer = this.task(sid, { what, phase: 'tasks' })
+      say(sayer)
+      sayer.done()
+    }
+    this.#shared.leaders.delete(sid)
+  }
+
+  openInTask(pid: number, phase: Phase, name: CallName, ...args: Argument[]): Slot<'fd'> {
+    const purpose = { what: this.#purpose.what, phase }
+    const say = this.task(pid, purpose)
+    const file = say.open(name, ...args)
+    const result = this.program.slot('fd', HOST)
+    this.program.host(purpose, { name: 'take', task: pid, file, result })
+    say.call('close', file)
+    return result
   }
 
   /** The sayer of a task's own calls. */

@@ -75,10 +75,12 @@ class Planner {
     const { tasks, root } = this.#image
     const living = tasks.filter(task => !task.zombie)
     this.#checkHost()
+    // Files first: what leaders of sessions do to their terminals is said while those are made.
+    const tables = this.#descriptorTables(living)
     this.#makeTree()
     this.#groups()
     for (const task of tasks) if (task.zombie) this.#zombie(task)
-    this.#descriptors(living)
+    for (const { task, passed } of tables) this.#program.pass(this.#purpose(task, 'descriptors'), task.pid, passed)
     this.#placesOf(living)
     for (const task of living) {
       this.#report.collect(() => this.#memory.finish(task))
@@ -108,7 +110,10 @@ class Planner {
       this.#report.collect(() => this.#memory.make(task))
       const makers = new Map<number, Task>()
       for (const deed of this.#tree.deeds.get(task) ?? []) {
-        if (deed.do === 'setsid') this.#say(task, 'tasks', 'session').call('setsid')
+        if (deed.do === 'setsid') {
+          this.#say(task, 'tasks', 'session').call('setsid')
+          this.#build.sayAsLeader(task.pid)
+        }
         else if (deed.do === 'clone') this.#clone(task, deed.child, task.pid, makers)
         else this.#helper(task, deed.sid, deed.children)
       }
@@ -140,6 +145,7 @@ class Planner {
     say.call('prctl', PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     this.#program.spawn(purpose, task.pid, sid, { kind: 'child', flags: 0 })
     this.#build.task(sid, purpose).call('setsid')
+    this.#build.sayAsLeader(sid)
     const makers = new Map<number, Task>()
     for (const child of children) this.#clone(task, child, sid, makers)
     this.#program.end(purpose, sid, 0, task.pid)
@@ -168,7 +174,9 @@ class Planner {
 
   // ---- what a process has
 
-  #descriptors(living: readonly Task[]): void {
+  /** The files of each table of descriptors, given to the first task that has it. */
+  #descriptorTables(living: readonly Task[]): { task: Task; passed: Passed[] }[] {
+    const tables: { task: Task; passed: Passed[] }[] = []
     const done = new Set<number>()
     for (const task of living) {
       const { files_id } = task.ids
@@ -177,8 +185,9 @@ class Planner {
       const passed = this.#files.descriptors(files_id, task).map(
         ({ id, fd, cloexec }): Passed => ({ file: this.#build.file(id), number: fd, cloexec }),
       )
-      this.#program.pass(this.#purpose(task, 'descriptors'), task.pid, passed)
+      tables.push({ task, passed })
     }
+    return tables
   }
 
   #placesOf(living: readonly Task[]): void {

@@ -13,6 +13,7 @@ import { NR } from '../linux/nr.ts'
 import { OpenFile, must, refusal, scratch, sys } from '../linux/sys.ts'
 import type { Program } from '../program/program.ts'
 import { Runner } from '../program/run.ts'
+import { verifyProgram } from '../program/verify.ts'
 import { CpuPin } from '../tracee/pin.ts'
 import { readHost } from './host.ts'
 import { loadImage } from './load.ts'
@@ -53,6 +54,11 @@ function prepare(options: RestoreOptions): Program {
   progress.stage('planning')
   const program = planRestore(image, images, options, host, report)
   report.throwIfAny('cannot restore the tree')
+  // Explained even when it is wrong: the text is what a report of a bug needs.
+  if (!options.explain) {
+    for (const finding of verifyProgram(program, host)) report.add(finding)
+    report.throwIfAny('cannot restore the tree')
+  }
   log.info(() => `Planned ${program.steps.length} steps for ${image.tasks.length} tasks`)
   progress.stage('restoring')
   return program

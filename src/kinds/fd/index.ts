@@ -3,6 +3,7 @@ import { fd_types } from '../../image/messages/files.ts'
 import { O_PATH, S_IFMT } from '../../linux/constants.ts'
 import { major } from '../../linux/sys.ts'
 import type { FileKind } from '../kind.ts'
+import { tty } from '../tty/index.ts'
 import { fifo } from './fifo.ts'
 import { pipe } from './pipe.ts'
 import { regular } from './regular.ts'
@@ -14,7 +15,7 @@ export { openNamed, regular, stateOfNamed } from './regular.ts'
 export type Traits = { readonly mode: number; readonly rdev: number; readonly link: string; readonly flags: number }
 
 /** Kinds by their messages differ in type; the core gives each only states of its own. */
-const registry: readonly unknown[] = [pipe, fifo, regular]
+const registry: readonly unknown[] = [pipe, tty, fifo, regular]
 export const fileKinds = registry as readonly FileKind[]
 
 function matches({ matches: { mode, majors, link } }: FileKind, file: Traits): boolean {

@@ -11,7 +11,7 @@ const CC_COUNT = 19
 const CC_WORDS = 19
 
 /** Indexes into c_cc. */
-export const [VEOF, VTIME, VMIN, VSTART, VSTOP, VEOL, VLNEXT, VEOL2] = [4, 5, 6, 8, 9, 11, 15, 16] as const
+export const [VINTR, VEOF, VTIME, VMIN, VSTART, VSTOP, VEOL, VLNEXT, VEOL2] = [0, 4, 5, 6, 8, 9, 11, 15, 16] as const
 export const IXON = 0o2000
 export const [ISIG, ICANON, ECHO, IEXTEN, EXTPROC] = [0o1, 0o2, 0o10, 0o100000, 0o200000] as const
 /** A control character that is switched off. */

@@ -1,0 +1,257 @@
+// Pairs through a dump and a restore of our own descriptors: Linux says whether they are what they were.
+import { afterEach, expect, test } from 'bun:test'
+import { closeSync, fstatSync, readdirSync, readlinkSync } from 'node:fs'
+import {
+  AT_EMPTY_PATH, F_GETFL, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_RDWR, POLLHUP, POLLIN, POLLOUT, POLLPRI, TCFLSH, TCOOFF, TCSETS2,
+  TCXONC, TIOCEXCL, TIOCGEXCL, TIOCGPKT, TIOCGPTLCK, TIOCGPTN, TIOCGPTPEER, TIOCPKT, TIOCSLCKTRMIOS, TIOCSPTLCK, TIOCSWINSZ,
+} from '../../linux/constants.ts'
+import { must, sys } from '../../linux/sys.ts'
+import { askNumber, isHungUp, pollFile, readSettings, readTermios } from './device.ts'
+import { int } from './refill.ts'
+import { ioctl, newPair, read, Rig, write } from './rig.ts'
+import { ICANON, IXON, termiosBytes, TERMIOS_SIZE, VINTR, VMIN, VSTART, VSTOP, type Termios } from './termios.ts'
+
+const closing: number[] = []
+afterEach(() => {
+  for (const fd of closing.splice(0)) sys('close', fd)
+})
+const later = (...fds: number[]): number[] => {
+  closing.push(...fds)
+  return fds
+}
+
+const set = (fd: number, change: Partial<Termios>): void =>
+  void must('ioctl', fd, TCSETS2, termiosBytes({ ...readTermios(fd), ...change }))
+const plain = { c_iflag: 0, c_oflag: 0, c_lflag: 0 }
+
+/** Dumps a pair and restores it. */
+function through(master: number, slave: number): [number, number] {
+  using rig = new Rig()
+  const ids = rig.dump([master, slave])
+  return later(...rig.restore(ids)) as [number, number]
+}
+
+test('settings, any speed, locked settings and the window size come back', () => {
+  const { master, slave } = newPair()
+  const c_cc = readTermios(slave).c_cc.slice()
+  c_cc[VINTR] = 0x1d
+  c_cc[VMIN] = 200
+  set(slave, { c_cc, c_cflag: 0o10000 | 0o60, c_ispeed: 31250, c_ospeed: 31250, c_lflag: 0o105073 })
+  const locked = termiosBytes({ ...readTermios(slave), c_iflag: 0o400, c_oflag: 0, c_cflag: 0, c_lflag: 0o10, c_cc: new Uint8Array(19) })
+  must('ioctl', slave, TIOCSLCKTRMIOS, locked.subarray(0, TERMIOS_SIZE))
+  must('ioctl', master, TIOCSWINSZ, new Uint8Array(Uint16Array.of(33, 77, 5, 6).buffer))
+  const before = readSettings(slave)
+  const [m, s] = through(master, slave)
+  expect(readSettings(s)).toEqual(before!)
+  expect(readSettings(m)!.termios.c_ospeed).toBe(31250)
+})
+
+test('packet mode, lock, exclusive use, owner, mode and status flags come back', () => {
+  const { master, slave } = newPair()
+  must('ioctl', master, TIOCPKT, int(1))
+  must('ioctl', slave, TIOCEXCL)
+  must('ioctl', master, TIOCSPTLCK, int(1))
+  must('fchown', slave, 12, 34)
+  must('fchmod', slave, 0o624)
+  const [m, s] = through(master, slave)
+  expect([TIOCGPKT, TIOCGPTLCK, TIOCGEXCL].map(one => askNumber(m, one, 0))).toEqual([1, 1, 0])
+  expect(askNumber(s, TIOCGEXCL, 0)).toBe(1)
+  const { uid, gid, mode } = fstatSync(s)
+  expect([uid, gid, mode & 0o7777]).toEqual([12, 34, 0o624])
+  expect([m, s].map(fd => must('fcntl', fd, F_GETFL) & O_NONBLOCK)).toEqual([0, O_NONBLOCK])
+})
+
+test('lines, a partly typed line and ends of file wait as they did, and nothing is done twice', () => {
+  const { master, slave } = newPair()
+  write(master, 'one\ntwo\x04\x04a\x16\x03b\x16\nq\npart')
+  pollFile(slave, POLLIN, 1000)
+  write(slave, 'out\n')
+  const [m, s] = through(master, slave)
+  // Each read gives one line; two ends of file, the second alone.
+  expect([1, 2, 3, 4, 5].map(() => read(s))).toEqual(['one\n', 'two', '', 'a\x03b\nq\n', -11])
+  expect(read(m)).toBe('one\r\ntwoa^\b^Cb^\b^Jq\r\npartout\r\n')
+  // The line can still be edited.
+  write(m, 'ly\x7f\x7f\x7fk\n')
+  pollFile(s, POLLIN, 1000)
+  expect(read(s)).toBe('park\n')
+})
+
+test('a line that ends at a character of its own, and one that is hidden in quotes', () => {
+  const { master, slave } = newPair()
+  const c_cc = readTermios(slave).c_cc.slice()
+  c_cc[11] = 0x13
+  c_cc[VSTOP] = 0
+  c_cc[16] = 0x11
+  c_cc[VSTART] = 0
+  set(slave, { c_cc })
+  write(master, 'abc\x13de\x16\x13f\x11\x16\x04\x16\x16g')
+  pollFile(slave, POLLIN, 1000)
+  const [m, s] = through(master, slave)
+  expect([1, 2, 3].map(() => read(s))).toEqual(['abc\x13', 'de\x13f\x11', -11])
+  write(m, '\n')
+  pollFile(s, POLLIN, 1000)
+  expect(read(s)).toBe('\x04\x16g\n')
+})
+
+test.each([64, 257, 1000, 1792, 4096])('all that both directions hold comes back, written %i bytes at a time', size => {
+  const { master, slave } = newPair()
+  set(slave, plain)
+  must('fcntl', master, 4, O_NONBLOCK)
+  const bytes = Uint8Array.from({ length: 60_000 }, (_, i) => (i * i * 31 + i * 7) >> 3)
+  const fill = (fd: number): number => {
+    let done = 0
+    for (let n; (n = write(fd, bytes.subarray(done, done + size))) > 0; ) done += n
+    return done
+  }
+  const [typed, printed] = [fill(master), fill(slave)]
+  expect(Math.min(typed, printed)).toBeGreaterThan(10_000)
+  const [m, s] = through(master, slave)
+  const all = (fd: number): string => {
+    let text = ''
+    for (let got; typeof (got = read(fd)) === 'string'; ) text += got
+    return text
+  }
+  const text = (length: number): string => Buffer.from(bytes.subarray(0, length)).toString('latin1')
+  expect(all(s) === text(typed)).toBe(true)
+  expect(all(m) === text(printed)).toBe(true)
+})
+
+test('what a dump reads is there again afterwards', () => {
+  const { master, slave } = newPair()
+  later(master, slave)
+  write(master, 'whole\npart')
+  pollFile(slave, POLLIN, 1000)
+  using rig = new Rig()
+  const before = readSettings(slave)
+  rig.dump([slave, master], {}, false)
+  expect(readSettings(slave)).toEqual(before!)
+  expect([read(slave), read(slave)]).toEqual(['whole\n', -11])
+  write(master, 's\n')
+  pollFile(slave, POLLIN, 1000)
+  expect([read(slave), read(master)]).toEqual(['parts\n', 'whole\r\nparts\r\n'])
+})
+
+test('output that was stopped stays stopped until it is started', () => {
+  const { master, slave } = newPair()
+  write(master, '\x13')
+  while (pollFile(slave, POLLOUT) !== 0) Bun.sleepSync(1)
+  const [m, s] = through(master, slave)
+  Bun.sleepSync(20)
+  expect(write(s, 'x')).toBe(-11)
+  write(m, '\x11')
+  expect(pollFile(s, POLLOUT, 1000)).toBe(POLLOUT)
+})
+
+test('output that a program stopped is not started by a key', () => {
+  const { master, slave } = newPair()
+  set(slave, { c_iflag: readTermios(slave).c_iflag & ~IXON })
+  must('ioctl', slave, TCXONC, TCOOFF)
+  const [, s] = through(master, slave)
+  expect(write(s, 'x')).toBe(-11)
+  must('ioctl', s, TCXONC, 1)
+  expect(write(s, 'x')).toBe(1)
+})
+
+test('what a master in packet mode is still to be told', () => {
+  const { master, slave } = newPair()
+  must('ioctl', master, TIOCPKT, int(1))
+  set(slave, { c_iflag: readTermios(slave).c_iflag & ~IXON })
+  must('ioctl', slave, TCFLSH, 2)
+  write(slave, 'data')
+  const [m, s] = through(master, slave)
+  expect(pollFile(m, POLLIN | POLLPRI)).toBe(POLLIN | POLLPRI)
+  // FLUSHREAD, FLUSHWRITE and NOSTOP; then data.
+  expect([read(m), read(m)]).toEqual(['\x13', '\0data'])
+  set(s, { c_iflag: readTermios(s).c_iflag | IXON })
+  expect(read(m)).toBe(String.fromCharCode(32))
+})
+
+test('the number is the same where it is free, and any other where it is not', () => {
+  const pairs = [newPair(), newPair(), newPair()]
+  const names = pairs.map(({ slave }) => readlinkSync(`/proc/self/fd/${slave}`))
+  const numbers = pairs.map(({ master }) => askNumber(master, TIOCGPTN, 0))
+  using rig = new Rig()
+  // The last one first: those below it are wanted too.
+  const ids = rig.dump(pairs.toReversed().flatMap(({ master, slave }) => [slave, master]))
+  const other = newPair()
+  later(other.master, other.slave)
+  const taken = askNumber(other.master, TIOCGPTN, 0)
+  const made = later(...rig.restore(ids))
+  const got = [5, 3, 1].map(index => askNumber(made[index]!, TIOCGPTN, 0))
+  expect(numbers.map((wanted, i) => (wanted === taken ? taken : got[i]!))).toEqual(numbers)
+  expect(new Set(got).size).toBe(3)
+  for (const index of [0, 2, 4]) {
+    const name = readlinkSync(`/proc/self/fd/${made[index]}`)
+    expect(name).toBe(`/dev/pts/${askNumber(made[index + 1]!, TIOCGPTN, 0)}`)
+    write(made[index + 1]!, `to ${name}\n`)
+    pollFile(made[index]!, POLLIN, 1000)
+    expect(read(made[index]!)).toBe(`to ${name}\n`)
+  }
+  expect(names.length).toBe(3)
+})
+
+test('several descriptions of a slave, each with its own flags', () => {
+  const { master, slave } = newPair()
+  const second = must('ioctl', master, TIOCGPTPEER, O_RDONLY | O_NOCTTY | O_CLOEXEC)
+  using rig = new Rig()
+  const made = later(...rig.restore(rig.dump([second, master, slave])))
+  expect(made.map(fd => must('fcntl', fd, F_GETFL) & (O_RDWR | O_NONBLOCK))).toEqual([O_RDONLY, O_RDWR, O_RDWR | O_NONBLOCK])
+  expect(rig.images.read('TTY_INFO').length).toBe(2)
+})
+
+test('a master without a slave: never opened, or closed again', () => {
+  const fresh = must('openat', -100, '/dev/ptmx', O_RDWR | O_NOCTTY | O_CLOEXEC)
+  const { master: closed, slave } = newPair()
+  write(slave, 'last words')
+  closeSync(slave)
+  using rig = new Rig()
+  const [a, b] = later(...rig.restore(rig.dump([fresh, closed])))
+  expect(pollFile(a!, POLLIN | POLLOUT)).toBe(POLLOUT)
+  expect(askNumber(a!, TIOCGPTLCK, 0)).toBe(1)
+  expect(pollFile(b!, POLLIN) & POLLHUP).toBe(POLLHUP)
+  expect([read(b!), read(b!)]).toEqual(['last words', -5])
+})
+
+test('a slave whose master was closed is hung up again', () => {
+  const { master, slave } = newPair()
+  closeSync(master)
+  using rig = new Rig()
+  const [s] = later(...rig.restore(rig.dump([slave])))
+  expect(isHungUp(s!)).toBe(true)
+  expect(read(s!)).toBe('')
+})
+
+test('two devpts with one number are two terminals', () => {
+  const { mkdirSync, rmdirSync } = require('node:fs') as typeof import('node:fs')
+  const folder = `/tmp/bardo-devpts-${process.pid}`
+  mkdirSync(folder)
+  if (Bun.spawnSync(['mount', '-t', 'devpts', '-o', 'newinstance,ptmxmode=666', 'devpts', folder]).exitCode !== 0) {
+    rmdirSync(folder)
+    console.log('skipped: no right to mount a devpts')
+    return
+  }
+  try {
+    const here = newPair()
+    const there: { master: number; slave: number }[] = []
+    do there.push(newPair(`${folder}/ptmx`))
+    while (askNumber(there.at(-1)!.master, TIOCGPTN, 0) < askNumber(here.master, TIOCGPTN, 0))
+    const twin = there.pop()!
+    for (const { master, slave } of there) for (const fd of [master, slave]) closeSync(fd)
+    set(here.slave, { c_lflag: 0 })
+    write(here.master, 'here')
+    write(twin.master, 'there\n')
+    using rig = new Rig()
+    const ids = rig.dump([twin.slave, here.slave, here.master, twin.master])
+    const [s2, s1, m1, m2] = later(...rig.restore(ids)) as [number, number, number, number]
+    expect([read(s1), read(s2)]).toEqual(['here', 'there\n'])
+    expect(readTermios(s1).c_lflag & ICANON).toBe(0)
+    expect(readTermios(s2).c_lflag & ICANON).toBe(ICANON)
+    expect(readlinkSync(`/proc/self/fd/${s2}`).startsWith(folder)).toBe(true)
+    for (const fd of [m1, m2, s1, s2]) closeSync(fd)
+    closing.length = 0
+  } finally {
+    Bun.spawnSync(['umount', folder])
+    rmdirSync(folder)
+  }
+  expect(readdirSync('/tmp').includes(folder.slice(5))).toBe(false)
+})
