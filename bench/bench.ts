@@ -33,10 +33,16 @@ async function cleanUp(): Promise<void> {
   }
 }
 
-/** Runs a command of the program; its time in ms and the peak of its memory in MB. Throws, with the log's errors, when it fails. */
-async function timed(program: string, args: readonly string[], images: string): Promise<{ ms: number; peak: number }> {
+/**
+ * Runs a command of the program; its time in ms and the peak of its memory in MB. Throws, with the log's errors, when it
+ * fails. `megabytes` of memory are touched and freed before.
+ */
+async function timed(
+  program: string, args: readonly string[], images: string, megabytes: number,
+): Promise<{ ms: number; peak: number }> {
   const output = join(images, 'output')
-  const line = [join(directory, 'timed'), String(COMMAND_SECONDS), output, program, ...args, '-D', images, '-o', 'log']
+  const line = [join(directory, 'timed'), String(COMMAND_SECONDS), String(megabytes), output]
+  line.push(program, ...args, '-D', images, '-o', 'log')
   const child = Bun.spawn(line, { stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' })
   const [status, ns, kilobytes] = (await child.stdout.text()).split(' ').map(Number) as [number, number, number]
   await child.exited
@@ -65,27 +71,23 @@ async function measure(program: string, kind: LoadKind): Promise<Figures> {
     rmSync(images, { recursive: true, force: true })
     mkdirSync(images)
   }
+  const run = (args: readonly string[]): ReturnType<typeof timed> => timed(program, args, images, kind.megabytes)
   const load = (running = new Load(kind, directory))
   try {
-    let stop = 0
-    // The first dump is not counted: the memory that its images take may be new to the machine, and in a virtual one that
-    // costs more than the dump.
-    for (let turn = 0; turn < 2; turn++) {
-      await load.check()
-      fresh()
-      await load.newRound()
-      await sleep(20)
-      await timed(program, ['dump', '-t', String(load.pid), '--leave-running'], images)
-      await sleep(20)
-      stop = load.longestGap()
-    }
+    await load.check()
+    fresh()
+    await load.newRound()
+    await sleep(20)
+    await run(['dump', '-t', String(load.pid), '--leave-running'])
+    await sleep(20)
+    const stop = load.longestGap()
     await load.check()
 
     fresh()
-    const dumped = await timed(program, ['dump', '-t', String(load.pid)], images)
+    const dumped = await run(['dump', '-t', String(load.pid)])
     await load.gone()
     const image = imageMegabytes(images)
-    const restored = await timed(program, ['restore', '-d'], images)
+    const restored = await run(['restore', '-d'])
     await load.check()
     return { stop, dump: dumped.ms, restore: restored.ms, image, dumpPeak: dumped.peak, restorePeak: restored.peak }
   } finally {

@@ -47,7 +47,7 @@ class Shown {
     if (end <= this.#printed) return
     const lines = heard.slice(this.#printed, end).replace(/\n$/, '').split('\n')
     this.#printed = end
-    for (const line of lines) say(`  ${paint(this.#colour, `${this.name} |`)} ${asSeen(line)}`)
+    for (const line of lines) say(`  ${paint(this.#colour, `${this.name} |`)} ${asSeen(line)}`.trimEnd())
   }
 
   /** Types `text` and waits until the terminal shows `answer`. */
@@ -70,7 +70,7 @@ class Shown {
 function asSeen(line: string): string {
   const cells: string[] = []
   let at = 0
-  for (const [part] of line.matchAll(/\x1b\[[?0-9;]*[A-Za-z]|\x1b.|[^]/g)) {
+  for (const [part] of line.matchAll(/\x1b\[[?0-9;]*[@A-Za-z~]|\x1b.|[^]/g)) {
     if (part === '\b') at = Math.max(0, at - 1)
     else if (part === '\r') at = 0
     else if (part === '\x1b[K') cells.length = at
@@ -199,8 +199,12 @@ const python: Repl = {
     ['answer = 41\r', />>> $/],
     ['answer += 1; answer\r', /[\r\n]42\r?\n[^]*>>> $/],
   ],
-  // The first letter is forgotten, and put in front with Ctrl-A: only a terminal in the program's own mode does that.
-  after: [['nswer * 2\x01a\r', /[\r\n]84\r?\n[^]*>>> $/]],
+  after: [
+    // Nobody has told the new terminal what is on its screen: an empty line gets a prompt there.
+    ['\r', />>> $/],
+    // The first letter is forgotten, and put in front with Ctrl-A: only a terminal in the program's own mode does that.
+    ['nswer * 2\x01a\r', /[\r\n]84\r?\n[^]*>>> $/],
+  ],
   bye: 'exit()\r',
   says: 'the REPL kept its variable, and edits its line: what was typed on terminal 2 gave 84',
 }
@@ -210,7 +214,7 @@ const shell: Repl = {
   prompt: /[>#$] $/,
   before: [
     ['answer=41\r', /[>#$] $/],
-    ['echo $((answer + 1))\r', /[\r\n]42\r?\n[^]*[>#$] $/],
+    ['answer=$((answer + 1)); echo $answer\r', /[\r\n]42\r?\n[^]*[>#$] $/],
   ],
   after: [['echo $((answer * 2))\r', /[\r\n]84\r?\n[^]*[>#$] $/]],
   bye: 'exit 0\r',

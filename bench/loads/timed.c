@@ -1,26 +1,36 @@
-// timed SECONDS OUTPUT COMMAND [ARG...]: runs COMMAND with its output in the file OUTPUT and prints what it took:
+// timed SECONDS MEGABYTES OUTPUT COMMAND [ARG...]: runs COMMAND with its output in the file OUTPUT and prints what it took:
 // "exit-status wall-nanoseconds peak-kilobytes". A small program of its own, because the peak of a process counts from
-// its fork: that of a large parent would hide it. Kills COMMAND when its time is up, and prints the status 128 + SIGKILL.
+// its fork: that of a large parent would hide it. Kills COMMAND when its time is up, and prints the status 128 + SIGKILL.// MEGABYTES of memory are touched and freed before: in a virtual machine, memory that was long free must be fetched from
+// the host page by page, and whether a command meets such memory would be chance.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 int main(int argc, char **argv) {
-  if (argc < 4) return 2;
+  if (argc < 5) return 2;
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
   sigprocmask(SIG_BLOCK, &child, NULL);
-  int out = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  int out = open(argv[3], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (out < 0 || null < 0) return 2;
   closefrom((out > null ? out : null) + 1);
+
+  size_t warm = strtoul(argv[2], NULL, 10) << 20;
+  char *memory = warm == 0 ? MAP_FAILED : mmap(NULL, warm, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory != MAP_FAILED) {
+    memset(memory, 1, warm);
+    munmap(memory, warm);
+  }
 
   struct timespec start, end, limit = {atoi(argv[1]), 0};
   clock_gettime(CLOCK_MONOTONIC, &start);
@@ -30,7 +40,7 @@ int main(int argc, char **argv) {
     dup2(null, 0);
     dup2(out, 1);
     dup2(out, 2);
-    execv(argv[3], argv + 3);
+    execv(argv[4], argv + 4);
     _exit(127);
   }
   struct rusage usage;

@@ -256,7 +256,6 @@ export const TIOCGSID = 0x5429
 export const TCGETS2 = 0x802c542a
 export const TCSETS2 = 0x402c542b
 export const TCSETS = 0x5402
-export const TIOCVHANGUP = 0x5437
 export const TIOCGPTN = 0x80045430
 export const TIOCSPTLCK = 0x40045431
 export const TIOCGDEV = 0x80045432

@@ -14,6 +14,8 @@ import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_REMOVEDIR,
+  EEXIST,
+  ENOENT,
   ENXIO,
   EOPNOTSUPP,
   O_CLOEXEC,
@@ -183,28 +185,31 @@ export function openGhost(id: number, name: string, flags: number, at: Build): S
   return at.open('openat', AT_FDCWD, fdPath(made), openFlags(flags), 0)
 }
 
-/** Where a name can be made for a moment: its directory and its name there. */
-type Spot = { readonly dir: string; readonly base: string }
+/** Where a name can be made for a moment: a directory, those that must be made in it, and the name in the last of them. */
+type Spot = { readonly dir: string; readonly missing: readonly string[]; readonly base: string }
 
 function spotFor(root: string | undefined, name: string, ghost: number): Spot {
   const slash = name.lastIndexOf('/')
   let dir = name.slice(0, slash) || '/'
   let base = name.slice(slash + 1) || 'deleted'
-  // The directory may be gone like the file; any above it is of the same tree, most likely of the same file system.
+  // The directory may be gone like the file: then it is made anew, for as long.
+  const missing: string[] = []
   for (;;) {
     const stat = statPath(root, dir, false)
     if (typeof stat !== 'number' && (stat.mode & S_IFMT) === S_IFDIR) break
     if (dir === '/')
       throw new BardoError('refused', `cannot make the deleted file ${name}: no directory of its path exists`)
+    missing.unshift(dir.slice(dir.lastIndexOf('/') + 1))
     dir = dir.slice(0, dir.lastIndexOf('/')) || '/'
   }
+  if (missing.length > 0) return { dir, missing, base }
   // The name may be another file's by now.
   const suffix = `.ghost-${ghost}`
   while (typeof statPath(root, `${dir}/${base}`, true) !== 'number') {
     if (bytesOf(base + suffix).length > NAME_MAX) base = 'deleted'
     base += suffix
   }
-  return { dir, base }
+  return { dir, missing, base }
 }
 
 /** A ghost, opened by each name that it had. */
@@ -241,7 +246,17 @@ function makeNamed(
   at: Build,
 ): Map<string, Slot<'fd'>> {
   const type = mode & S_IFMT
-  const placed = spots.map(spot => ({ ...spot, at: openPath(at, spot.dir, O_PATH | O_DIRECTORY) }))
+  const directories: { readonly parent: Slot<'fd'>; readonly name: string }[] = []
+  const placed = spots.map(spot => {
+    let directory = openPath(at, spot.dir, O_PATH | O_DIRECTORY)
+    for (const name of spot.missing) {
+      // Two deleted files may have been in one deleted directory.
+      at.attempt([EEXIST], 'mkdirat', directory, name, 0o700)
+      directories.push({ parent: directory, name })
+      directory = at.open('openat', directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0)
+    }
+    return { ...spot, at: directory }
+  })
   const [first, ...others] = placed
   const made = new Map<string, Slot<'fd'>>()
   const open = (spot: (typeof placed)[number], flags: number, create: number): void => {
@@ -261,6 +276,7 @@ function makeNamed(
     open(spot, type === S_IFIFO ? O_RDWR | O_NONBLOCK : O_RDWR, 0)
   }
   for (const spot of placed) at.call('unlinkat', spot.at, spot.base, type === S_IFDIR ? AT_REMOVEDIR : 0)
+  for (const { parent, name } of directories.reverse()) at.attempt([ENOENT], 'unlinkat', parent, name, AT_REMOVEDIR)
   return made
 }
 

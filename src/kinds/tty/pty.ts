@@ -2,9 +2,8 @@
 import { TtyType, type tty_file_entry, type tty_info_entry } from '../../image/messages/tty.ts'
 import type { reg_file_entry } from '../../image/messages/regular.ts'
 import {
-  AT_EMPTY_PATH, AT_FDCWD, EPERM, F_SETFL, O_CLOEXEC, O_NONBLOCK, O_PATH, POLLHUP, TCSETS2, TIOCEXCL,
+  AT_EMPTY_PATH, AT_FDCWD, EPERM, FD_CLOEXEC, F_SETFD, F_SETFL, O_CLOEXEC, O_NONBLOCK, O_PATH, POLLHUP, TCSETS2, TIOCEXCL,
   TIOCGPGRP, TIOCGPKT, TIOCGPTLCK, TIOCGPTN, TIOCGPTPEER, TIOCGSID, TIOCPKT, TIOCSLCKTRMIOS, TIOCSPTLCK, TIOCSWINSZ,
-  TIOCVHANGUP,
 } from '../../linux/constants.ts'
 import { must, OpenFile, refusal, statOf, sys, type Stat } from '../../linux/sys.ts'
 import { log } from '../../base/log.ts'
@@ -235,12 +234,19 @@ export function restoreMaster(file: tty_file_entry, info: Info, at: Build): Slot
   return master
 }
 
+/** Opens a slave for the tree. Unlike open, TIOCGPTPEER would leave O_CLOEXEC among the flags of the description. */
+function openSlave(at: Build, master: Slot<'fd'>, flags: number): Slot<'fd'> {
+  const slave = at.open('ioctl', master, TIOCGPTPEER, openFlags(flags) & ~O_CLOEXEC)
+  at.call('fcntl', slave, F_SETFD, FD_CLOEXEC)
+  return slave
+}
+
 /** A slave whose master is in the image; undefined if it is not. */
 export function restoreSlave(file: tty_file_entry, info: Info, at: Build): Slot<'fd'> | undefined {
   const masterInfo = infosOf(at).peerOf(info)
   if (masterInfo === undefined) return undefined
   const { master, ownerIsSet } = at.get(pairs, masterInfo.id)
-  const slave = at.open('ioctl', master, TIOCGPTPEER, openFlags(file.flags))
+  const slave = openSlave(at, master, file.flags)
   if (!ownerIsSet) setOwnerOfCriu(at, slave, file, info)
   if (info.exclusive) at.later('descriptors', late => late.call('ioctl', slave, TIOCEXCL))
   return slave
@@ -253,14 +259,14 @@ function setOwnerOfCriu(at: Build, slave: Slot<'fd'>, file: tty_file_entry, { ui
   if (mode !== undefined) at.attempt([EPERM], 'fchmod', slave, mode & MODE_BITS)
 }
 
-/** A terminal that was hung up: it reads as ended, and everything else fails. So is one whose master was closed. */
+/**
+ * A terminal that was hung up: it reads as ended, and everything else fails. Such is a slave whose master was closed; and
+ * this master is closed, as nobody uses it any more.
+ */
 export function restoreHungUp(file: tty_file_entry, info: Info, at: Build): Slot<'fd'> {
   const master = newMaster(at, undefined, info.pty?.index ?? 0)
   at.call('ioctl', master, TIOCSPTLCK, at.memory(int(0)))
-  const slave = at.open('ioctl', master, TIOCGPTPEER, openFlags(file.flags))
-  // Without the right to do so it is hung up when its master is closed, which is here used for the last time.
-  at.attempt([EPERM], 'ioctl', slave, TIOCVHANGUP)
-  return slave
+  return openSlave(at, master, file.flags)
 }
 
 /** A slave of the image's pty with this number, for who had it open as `/dev/tty`. */
@@ -268,5 +274,5 @@ export function openSlaveOn(at: Build, rdev: number, flags: number): Slot<'fd'> 
   const info = infosOf(at).onDevice(rdev)
   const masterInfo = info && (isMaster(info) ? info : infosOf(at).peerOf(info))
   if (masterInfo === undefined) return undefined
-  return at.open('ioctl', at.get(pairs, masterInfo.id).master, TIOCGPTPEER, openFlags(flags))
+  return openSlave(at, at.get(pairs, masterInfo.id).master, flags)
 }
