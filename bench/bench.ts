@@ -35,7 +35,7 @@ async function cleanUp(): Promise<void> {
 
 /**
  * Runs a command of the program; its time in ms and the peak of its memory in MB. Throws, with the log's errors, when it
- * fails. `megabytes` of memory are touched and freed before.
+ * fails. `megabytes` are written and deleted before (loads/timed.c says why).
  */
 async function timed(
   program: string, args: readonly string[], images: string, megabytes: number,

@@ -20,7 +20,7 @@ export type LoadKind = {
 export const KINDS: readonly LoadKind[] = [
   { name: 'idle', title: 'one idle process', program: 'memory', args: ['0', '1'], tasks: 1, megabytes: 0 },
   { name: '64m', title: '64 MB', program: 'memory', args: ['64', '1'], tasks: 1, megabytes: 80 },
-  { name: '1g', title: '1 GB dense', program: 'memory', args: ['1024', '1'], tasks: 1, megabytes: 1200 },
+  { name: '1g', title: '1 GB dense', program: 'memory', args: ['1024', '1'], tasks: 1, megabytes: 1400 },
   { name: 'sparse', title: '256 MB, every second page', program: 'memory', args: ['256', '2'], tasks: 1, megabytes: 160 },
   { name: 'processes', title: '100 processes', program: 'processes', args: ['100'], tasks: 100, megabytes: 20 },
   { name: 'threads', title: '200 threads', program: 'threads', args: ['200'], tasks: 200, megabytes: 10 },

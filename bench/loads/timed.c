@@ -1,14 +1,13 @@
 // timed SECONDS MEGABYTES OUTPUT COMMAND [ARG...]: runs COMMAND with its output in the file OUTPUT and prints what it took:
 // "exit-status wall-nanoseconds peak-kilobytes". A small program of its own, because the peak of a process counts from
-// its fork: that of a large parent would hide it. Kills COMMAND when its time is up, and prints the status 128 + SIGKILL.// MEGABYTES of memory are touched and freed before: in a virtual machine, memory that was long free must be fetched from
-// the host page by page, and whether a command meets such memory would be chance.
+// its fork: that of a large parent would hide it. Kills COMMAND when its time is up, and prints the status 128 + SIGKILL.// MEGABYTES are written to OUTPUT and cut off again before: in a virtual machine, memory that was long free must be
+// fetched from the host page by page, and whether COMMAND's files meet such memory would be chance.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,12 +24,12 @@ int main(int argc, char **argv) {
   if (out < 0 || null < 0) return 2;
   closefrom((out > null ? out : null) + 1);
 
-  size_t warm = strtoul(argv[2], NULL, 10) << 20;
-  char *memory = warm == 0 ? MAP_FAILED : mmap(NULL, warm, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory != MAP_FAILED) {
-    memset(memory, 1, warm);
-    munmap(memory, warm);
-  }
+  static char block[1 << 20];
+  memset(block, 1, sizeof block);
+  long megabytes = atol(argv[2]);
+  for (long i = 0; i < megabytes; i++)
+    if (pwrite(out, block, sizeof block, i << 20) != sizeof block) return 2;
+  if (ftruncate(out, 0) != 0) return 2;
 
   struct timespec start, end, limit = {atoi(argv[1]), 0};
   clock_gettime(CLOCK_MONOTONIC, &start);

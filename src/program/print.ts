@@ -163,6 +163,8 @@ function actText(act: HostAct): string {
       return `copy ${slotText(act.from)} to ${slotText(act.to)}: ${runsText(act.runs)}`
     case 'state':
       return stateText(act)
+    case 'poke':
+      return `poke ${bytesText(act.bytes)} at 0x${act.address.toString(16)} of ${act.task}`
     case 'take':
       return `${slotText(act.result)} = take ${slotText(act.file)} of ${act.task}`
     case 'thread_area':

@@ -97,6 +97,8 @@ export type HostAct =
   | { readonly name: 'copy'; readonly from: Slot<'fd'>; readonly to: Slot<'fd'>; readonly runs: readonly Run[] }
   /** Takes a file that a task has opened itself; the task's own descriptor stays. */
   | { readonly name: 'take'; readonly task: number; readonly file: Slot<'fd'>; readonly result: Slot<'fd'> }
+  /** Writes into memory of a task, whatever its protection. */
+  | { readonly name: 'poke'; readonly task: number; readonly address: number; readonly bytes: Uint8Array }
   /** The state with which a thread goes on. */
   | ThreadState
   | { readonly name: 'thread_area'; readonly thread: number; readonly entry: number; readonly desc: Uint8Array }

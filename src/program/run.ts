@@ -12,6 +12,7 @@ import { Arena, syscall, type Word } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { must, refusal, scratch } from '../linux/sys.ts'
 import { bytesOf } from '../base/bytes.ts'
+import { pokeMemory } from '../tracee/memory.ts'
 import { eventMessage, resume, setSigmask, setThreadArea, waitFor } from '../tracee/ptrace.ts'
 import { Remote, type Table } from '../tracee/remote.ts'
 import { Thread } from '../tracee/stopped.ts'
@@ -400,6 +401,9 @@ export class Runner {
         break
       case 'take':
         this.#values.set(act.result.id, this.#take(act.task, this.#value(act.file)))
+        break
+      case 'poke':
+        pokeMemory(this.#made(act.task).pid, act.address, act.bytes)
         break
       case 'state':
         this.#states.set(act.thread, act)

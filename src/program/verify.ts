@@ -379,6 +379,8 @@ class Verifier {
       case 'take':
         this.#use(act.file, this.#actor(act.task, index), index)
         return this.#make(act.result, HOST, undefined, index)
+      case 'poke':
+        return void this.#actor(act.task, index)
       case 'thread_area':
         return void this.#actor(act.thread, index)
       case 'state': {

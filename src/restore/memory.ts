@@ -9,6 +9,7 @@ import {
   PR_SET_THP_DISABLE,
 } from '../linux/constants.ts'
 import { MAP_DROPPABLE, STATUS, adviceOf, hasOwnPages } from '../kinds/mem/mappings.ts'
+import { jumpsTo, parseVdso, sameEntries } from '../kinds/mem/vdso.ts'
 import type { Places, Run, Slot } from '../program/program.ts'
 import type { ParkedPart } from '../program/spawn.ts'
 import type { RestoreBuild } from './build.ts'
@@ -18,7 +19,11 @@ import { PagesFiles } from './pages.ts'
 /** A mapping as it is while the tree is made. */
 type Mapped = { readonly vma: vma_entry; prot: number }
 
-const isSpecial = (vma: vma_entry): boolean => (vma.status & (STATUS.VDSO | STATUS.VVAR | STATUS.VSYSCALL)) !== 0
+/** How a task gets its vdso: ours moved to where its own was, or its old one, with jumps to ours. */
+type Vdso = 'moved' | 'jumps'
+
+const isSpecial = (vma: vma_entry, vdso: Vdso): boolean =>
+  (vma.status & (STATUS.VVAR | STATUS.VSYSCALL)) !== 0 || (vdso === 'moved' && (vma.status & STATUS.VDSO) !== 0)
 const sizeOf = (vma: vma_entry): number => Number(vma.end - vma.start)
 const KEPT_FLAGS = MAP_PRIVATE | MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE | MAP_DROPPABLE
 
@@ -41,6 +46,7 @@ export class MemoryPlan {
   readonly #report: Report
   readonly #pages: PagesFiles
   readonly #layouts = new Map<Task, Mapped[]>()
+  readonly #vdsos = new Map<Task, Vdso>()
   readonly #memfds: ReadonlyMap<number, memfd_inode_entry>
   readonly #sizes: Map<string, number>
 
@@ -73,12 +79,14 @@ export class MemoryPlan {
     const say = this.#at.task(task.pid, purpose)
     const inherited = task.parent === undefined ? [] : (this.#layouts.get(task.parent) ?? [])
     const { park } = this.#places
+    const vdso = this.#chooseVdso(task)
+    this.#vdsos.set(task, vdso)
 
     const kept = new Map<vma_entry, Mapped>()
     const byStart = new Map(inherited.map(mapped => [mapped.vma.start, mapped]))
     for (const vma of task.vmas) {
       const theirs = byStart.get(vma.start)
-      if (!isSpecial(vma) && theirs !== undefined && isInherited(vma, theirs.vma)) kept.set(vma, theirs)
+      if (!isSpecial(vma, vdso) && theirs !== undefined && isInherited(vma, theirs.vma)) kept.set(vma, theirs)
     }
 
     const moves = this.#planVdso(task, inherited)
@@ -93,7 +101,7 @@ export class MemoryPlan {
     for (const vma of task.vmas) {
       const mine = kept.get(vma)
       if (mine !== undefined) layout.push({ vma, prot: mine.prot })
-      else if (isSpecial(vma)) layout.push({ vma, prot: vma.prot })
+      else if (isSpecial(vma, vdso)) layout.push({ vma, prot: vma.prot })
       else {
         layout.push({ vma, prot: fill.has(vma) ? vma.prot | PROT_WRITE : vma.prot })
         const file = this.#report.collect(() => this.#backing(vma, task))
@@ -115,17 +123,19 @@ export class MemoryPlan {
     }
     const find = (list: readonly vma_entry[], bit: number): vma_entry | undefined => list.find(vma => (vma.status & bit) !== 0)
     const theirs = inherited.map(({ vma }) => vma)
+    const vdso = this.#vdsos.get(task)
     for (const [bit, parts] of this.#partsByKind()) {
+      // Ours stays where it was parked when jumps lead to it.
+      if (vdso === 'jumps') {
+        const { park } = this.#places
+        for (const { size, offset } of parts) plan.stay.push({ start: park + offset, end: park + offset + size })
+        continue
+      }
       const wanted = find(task.vmas, bit)
-      const total = parts.reduce((sum, part) => sum + part.size, 0)
       const has = task.parent === undefined ? undefined : find(theirs, bit)
       if (task.parent !== undefined && has === undefined) {
         if (wanted !== undefined)
           this.#report.add(new BardoError('unsupported', 'a task has a vdso and its parent has none', { where: whereOf(task) }))
-        continue
-      }
-      if (wanted !== undefined && sizeOf(wanted) !== total) {
-        this.#report.add(otherKernel(task))
         continue
       }
       if (wanted !== undefined && has !== undefined && wanted.start === has.start) {
@@ -256,7 +266,7 @@ export class MemoryPlan {
     const numberOf = new Map(distinct.map((file, index) => [file.id, lent[index]!]))
     const fileOf = new Map(files.map(({ vma, file }) => [vma, numberOf.get(file.id)!]))
     for (const { vma, prot } of layout) {
-      if (kept.has(vma) || isSpecial(vma)) continue
+      if (kept.has(vma) || isSpecial(vma, this.#vdsos.get(task)!)) continue
       const file = fileOf.get(vma)
       const type = (vma.status & SHARED) !== 0 ? MAP_SHARED : (vma.flags & MAP_DROPPABLE) !== 0 ? MAP_DROPPABLE : MAP_PRIVATE
       const flags = type | MAP_FIXED_NOREPLACE | (vma.flags & (MAP_GROWSDOWN | MAP_NORESERVE)) | (file === undefined ? MAP_ANONYMOUS : 0)
@@ -276,10 +286,7 @@ export class MemoryPlan {
       const { vma } = mapped
       const [start, end] = [Number(vma.start), Number(vma.end)]
       const wanted = mine.within(start, end)
-      if (isSpecial(vma)) {
-        if ((vma.status & STATUS.VDSO) !== 0) this.#compareVdso(task, wanted)
-        continue
-      }
+      if (isSpecial(vma, this.#vdsos.get(task)!)) continue
       if ((vma.status & SHARED) !== 0) continue
       if (!kept.has(vma)) {
         for (const run of wanted) runs.push(toRun(run))
@@ -297,18 +304,41 @@ export class MemoryPlan {
     if (runs.length > 0) this.#at.program.fill(purpose, task.pid, this.#pagesSlot(task.pages.pagesId), runs)
   }
 
-  /** A vdso is moved, not written: so the image's must be this kernel's. */
-  #compareVdso(task: Task, wanted: readonly PageRun[]): void {
+  /** Whether the image's vdso is like ours to those who call it. */
+  #chooseVdso(task: Task): Vdso {
+    const find = (bit: number): vma_entry | undefined => task.vmas.find(vma => (vma.status & bit) !== 0)
+    const [old, vvar] = [find(STATUS.VDSO), find(STATUS.VVAR)]
+    if (old === undefined || task.parent !== undefined && this.#vdsos.get(task.parent) === 'jumps') return old === undefined ? 'moved' : 'jumps'
+    const bytes = this.#oldVdso(task, old)
+    if (bytes === undefined) return 'moved'
+    const sizes = this.#partsByKind().map(([, parts]) => parts.reduce((sum, part) => sum + part.size, 0))
     const own = ownVdso()
-    let at = 0
-    for (const run of wanted) {
-      const bytes = this.#pages.bytes(task.pages.pagesId, run.offset, run.end - run.start)
-      if (Buffer.compare(bytes, own.subarray(at, at + bytes.length)) !== 0) {
-        this.#report.add(otherKernel(task))
-        return
-      }
-      at += bytes.length
-    }
+    if (Buffer.compare(bytes, own) === 0 && (vvar === undefined || sizeOf(vvar) === sizes[0])) return 'moved'
+    const inside = task.cores.some(({ thread_info }) => {
+      const ip = thread_info?.gpregs.ip ?? 0n
+      return ip >= old.start && ip < old.end
+    })
+    const fits = sizeOf(old) === sizes[1] && (vvar === undefined || sizeOf(vvar) === sizes[0])
+    return fits && !inside && sameEntries(parseVdso(bytes), parseVdso(own)) ? 'moved' : 'jumps'
+  }
+
+  /** The bytes of the image's vdso; undefined where the image has not all of them. */
+  #oldVdso(task: Task, old: vma_entry): Uint8Array | undefined {
+    const pieces = new Cursor(task.pages.runs).within(Number(old.start), Number(old.end))
+    const bytes = Buffer.concat(pieces.map(run => this.#pages.bytes(task.pages.pagesId, run.offset, run.end - run.start)))
+    return bytes.length === sizeOf(old) ? bytes : undefined
+  }
+
+  /** Leads the functions of an old vdso to ours, which stays in the parking place. */
+  #jump(task: Task): void {
+    if (this.#vdsos.get(task) !== 'jumps') return
+    const old = task.vmas.find(vma => (vma.status & STATUS.VDSO) !== 0)
+    const bytes = old && this.#oldVdso(task, old)
+    const part = this.#parked.find(({ path }) => path === '[vdso]')
+    if (old === undefined || bytes === undefined || part === undefined) return
+    const purpose = { what: `vdso of ${whereOf(task)}`, phase: 'memory' } as const
+    for (const { at, code } of jumpsTo(parseVdso(bytes), parseVdso(ownVdso()), this.#places.park + part.offset))
+      this.#at.program.host(purpose, { name: 'poke', task: task.pid, address: Number(old.start) + at, bytes: code })
   }
 
   /** Protection, advice and locks, and the fields of the address space: when nothing is written any more. */
@@ -316,12 +346,13 @@ export class MemoryPlan {
     const purpose = { what: `memory of ${whereOf(task)}`, phase: 'memory' } as const
     const say = this.#at.task(task.pid, purpose)
     for (const { vma, prot } of this.#layouts.get(task) ?? []) {
-      if (isSpecial(vma)) continue
+      if (isSpecial(vma, this.#vdsos.get(task)!)) continue
       const [start, size] = [vma.start, sizeOf(vma)]
       if (prot !== vma.prot) say.call('mprotect', start, size, vma.prot)
       for (const advice of adviceOf(vma)) say.call('madvise', start, size, advice)
       if ((vma.flags & MAP_LOCKED) !== 0) say.call('mlock', start, size)
     }
+    this.#jump(task)
     const { mm } = task
     const exe = this.#at.mapped(mm.exe_file_id, O_RDONLY)
     const auxv = say.memory(new Uint8Array(BigUint64Array.from(mm.mm_saved_auxv).buffer))
@@ -347,11 +378,6 @@ export class MemoryPlan {
 const MM_MAP_SIZE = 104
 
 const toRun = (run: PageRun): Run => ({ address: run.start, length: run.end - run.start, offset: run.offset })
-
-const otherKernel = (task: Task): BardoError =>
-  new BardoError('unsupported', 'the image was made on another kernel: its vdso is not ours', {
-    where: whereOf(task), hint: 'restore it on a machine with the kernel on which it was dumped',
-  })
 
 let vdsoBytes: Uint8Array | undefined
 

@@ -16,9 +16,10 @@ import { restoreTimers } from '../kinds/task/timers.ts'
 import { restoreAltStack, restoreRseq } from '../kinds/task/user-areas.ts'
 import { descToKernel, isEmptyDesc, registersFromImage, xstateFromImage } from '../kinds/task/x86-registers.ts'
 import {
-  AT_FDCWD, CLONE_FILES, CLONE_FS, CLONE_PARENT, EACCES, EPERM, O_CLOEXEC, O_WRONLY, PR_SET_CHILD_SUBREAPER,
+  AT_FDCWD, CLONE_FILES, CLONE_FS, CLONE_PARENT, EACCES, EINTR, EPERM, O_CLOEXEC, O_WRONLY, PR_SET_CHILD_SUBREAPER,
   PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_PDEATHSIG, SIGCHLD, SIGPIPE, SIGXFSZ,
 } from '../linux/constants.ts'
+import { REG, type Registers } from '../linux/arch/x86-64.ts'
 import { ProgramBuilder } from '../program/build.ts'
 import type { Passed, Phase, Places, Program, Purpose, ThreadState } from '../program/program.ts'
 import { parkedParts } from '../program/spawn.ts'
@@ -234,10 +235,11 @@ class Planner {
         if (!isEmptyDesc(desc))
           this.#program.host(this.#purpose(task, 'go'), { name: 'thread_area', thread: tid, entry: desc.entry_number, desc: descToKernel(desc) })
       const state = core.thread_core!
+      const registers = registersFromImage(info.gpregs)
       this.#program.host(this.#purpose(task, 'go'), {
-        name: 'state', thread: tid, registers: registersFromImage(info.gpregs), xstate: xstateFromImage(info.fpregs, where),
+        name: 'state', thread: tid, registers, xstate: xstateFromImage(info.fpregs, where),
         sigmask: state.blk_sigset ?? (index === 0 ? tc.blk_sigset : 0n),
-        timed: timedCall(state, where),
+        timed: timedCall(state, registers, where),
         stopped: index === 0 && tc.task_state === TASK_STOPPED ? (tc.stop_signo ?? 19) : 0,
       })
     })
@@ -313,11 +315,16 @@ class Planner {
   }
 }
 
-/** The timed call that a thread takes up again. */
-function timedCall(state: thread_core_entry, where: string): ThreadState['timed'] {
+/**
+ * The timed call that a thread takes up again. Images of CRIU do not say so: there a call that has a timeout and answers
+ * EINTR is one that the dump cut short, since a signal of the program's own would have been taken up by its handler.
+ */
+function timedCall(state: thread_core_entry, registers: Registers, where: string): ThreadState['timed'] {
+  const eintr = BigInt.asUintN(64, BigInt(-EINTR))
+  const nr = state.timed_call ?? (registers[REG.ax] === eintr ? Number(BigInt.asIntN(64, registers[REG.orig_ax]!)) : -1)
+  if (isTimedCall(nr)) return { nr, left_ns: state.timed_left_ns }
   if (state.timed_call === undefined) return undefined
-  if (!isTimedCall(state.timed_call)) throw new BardoError('bad-image', `call ${state.timed_call} has no timeout to be taken up`, { where })
-  return { nr: state.timed_call, left_ns: state.timed_left_ns }
+  throw new BardoError('bad-image', `call ${nr} has no timeout to be taken up`, { where })
 }
 
 function commBytes(comm: string): Uint8Array {

@@ -7,6 +7,7 @@ import { tty } from '../tty/index.ts'
 import { fifo } from './fifo.ts'
 import { pipe } from './pipe.ts'
 import { regular } from './regular.ts'
+import { unixSocket } from './unix-socket.ts'
 
 export { notYet, notYetDumped, notYetRestored } from './not-yet.ts'
 export { openNamed, regular, stateOfNamed } from './regular.ts'
@@ -15,7 +16,7 @@ export { openNamed, regular, stateOfNamed } from './regular.ts'
 export type Traits = { readonly mode: number; readonly rdev: number; readonly link: string; readonly flags: number }
 
 /** Kinds by their messages differ in type; the core gives each only states of its own. */
-const registry: readonly unknown[] = [pipe, tty, fifo, regular]
+const registry: readonly unknown[] = [pipe, tty, fifo, unixSocket, regular]
 export const fileKinds = registry as readonly FileKind[]
 
 function matches({ matches: { mode, majors, link } }: FileKind, file: Traits): boolean {

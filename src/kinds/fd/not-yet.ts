@@ -1,7 +1,7 @@
 // Kinds of open files that are not carried over yet: known by name, so that a refusal says what it met.
 import { fd_types } from '../../image/messages/files.ts'
 import { nameOfValue } from '../../image/words.ts'
-import { S_IFCHR, S_IFMT, S_IFSOCK } from '../../linux/constants.ts'
+import { AF_UNIX, S_IFCHR, S_IFMT, S_IFSOCK } from '../../linux/constants.ts'
 import { major, minor, scratch, sys } from '../../linux/sys.ts'
 import type { Limit } from '../kind.ts'
 
@@ -32,7 +32,6 @@ const NOT_YET: readonly NotYet[] = [
   { type: 'MEMFD', links: ['/memfd:'], name: 'a memfd' },
   { type: 'NS', name: 'a namespace file' },
   { type: 'TUNF', name: 'a TUN or TAP device' },
-  { type: 'UNIXSK', name: 'a Unix socket' },
   { type: 'INETSK', name: 'an internet socket' },
   { type: 'PACKETSK', name: 'a packet socket' },
   { type: 'NETLINKSK', name: 'a netlink socket' },
@@ -43,7 +42,6 @@ const NAMESPACE = /^(?:cgroup|ipc|mnt|net|pid|time|user|uts):\[\d+\]$/
 const TUN_DEVICE = { major: 10, minor: 200 }
 const [SOL_SOCKET, SO_DOMAIN] = [1, 39]
 const FAMILIES: Readonly<Record<number, NotYet['type']>> = {
-  1: 'UNIXSK',
   2: 'INETSK',
   10: 'INETSK',
   16: 'NETLINKSK',
@@ -89,6 +87,7 @@ export function notYetDumped(file: OpenedFile): Limit | undefined {
   const type = mode & S_IFMT
   if (type === S_IFSOCK && !link.startsWith('/')) {
     const family = familyOf(file.ours)
+    if (family === AF_UNIX) return undefined
     return limitOf(byType(FAMILIES[family]) ?? { name: `a socket of family ${family}` })
   }
   if (link.startsWith('/')) {

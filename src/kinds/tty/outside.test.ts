@@ -9,7 +9,7 @@ import { F_GETFL, F_SETFL, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDWR, TCSETS2, TIO
 import { must, statOf, sys } from '../../linux/sys.ts'
 import { readSettings, readTermios, readWinsize } from './device.ts'
 import { Infos } from './info.ts'
-import { newPair, Rig, saidToTasks, type World } from './rig.ts'
+import { newPair, Rig, saidToTasks, type World } from '../../../test/rigs/tty.ts'
 import { termiosBytes, type Termios } from './termios.ts'
 
 const closing: number[] = []

@@ -7,8 +7,10 @@ import {
 } from '../../linux/constants.ts'
 import { must, sys } from '../../linux/sys.ts'
 import { askNumber, isHungUp, pollFile, readSettings, readTermios } from './device.ts'
-import { int } from './refill.ts'
-import { ioctl, newPair, read, Rig, write } from './rig.ts'
+import { atOnce } from './hands.ts'
+import { QUEUE_MAX, splitInput } from './queue.ts'
+import { int, refill } from './refill.ts'
+import { ioctl, newPair, read, Rig, write } from '../../../test/rigs/tty.ts'
 import { ICANON, IXON, termiosBytes, TERMIOS_SIZE, VINTR, VMIN, VSTART, VSTOP, type Termios } from './termios.ts'
 
 const closing: number[] = []
@@ -115,6 +117,86 @@ test.each([64, 257, 1000, 1792, 4096])('all that both directions hold comes back
   expect(all(s) === text(typed)).toBe(true)
   expect(all(m) === text(printed)).toBe(true)
 })
+
+test('a new pair takes as much as an image may say', () => {
+  const { master, slave } = newPair()
+  later(master, slave)
+  set(slave, plain)
+  must('fcntl', master, 4, O_NONBLOCK)
+  const bytes = new Uint8Array(QUEUE_MAX).fill(0x41)
+  refill(atOnce, master, slave, readTermios(slave), {
+    input: splitInput([], bytes), output: bytes, status: 0, stopped: false, packet: false,
+  })
+  for (const fd of [master, slave]) {
+    let length = 0
+    for (let got; typeof (got = read(fd)) === 'string'; ) length += got.length
+    expect(length).toBe(QUEUE_MAX)
+  }
+})
+
+/** Numbers that look random and are the same each time. */
+function* random(seed: number): Generator<number, never> {
+  for (let x = seed * 2654435761; ; ) {
+    x = (Math.imul(x ^ (x >>> 15), 0x2c1b3c6d) + 0x9e3779b9) >>> 0
+    yield x
+  }
+}
+
+test('whatever is typed and printed, a pair that was restored goes on as its twin that was not', () => {
+  for (let seed = 1; seed <= 80; seed++) {
+    const numbers = random(seed)
+    const pick = (below: number): number => numbers.next().value % below
+    const twins = [newPair(), newPair()]
+    const change = {
+      c_lflag: [0o105073, 0o105063, 0o2, 0, 0o10, 0o101][pick(6)]!,
+      c_iflag: [0o2400, 0o6000, 0, 0o40, 0o110][pick(5)]!,
+      c_oflag: [5, 0, 1][pick(3)]!,
+    }
+    const packet = pick(4) === 0
+    for (const { master, slave } of twins) {
+      set(slave, change)
+      if (packet) must('ioctl', master, TIOCPKT, int(1))
+    }
+    const acts = Array.from({ length: 1 + pick(12) }, () => {
+      const typed = pick(3) > 0
+      // All but ^S, ^Q, ^C, ^\\ and ^Z, which do more than to be typed.
+      const alphabet = 'ab\n\r\x04\x7f\x16\x15\x17 \t\xff\0xyz'
+      return { typed, text: Array.from({ length: pick(40) }, () => alphabet[pick(alphabet.length)]).join('') }
+    })
+    const act = (fds: { master: number; slave: number }): void => {
+      for (const { typed, text } of acts) {
+        write(typed ? fds.master : fds.slave, text)
+        // Echoes and output come in one order only if the first are there before the second is written.
+        settle(fds.slave, fds.master)
+      }
+    }
+    for (const twin of twins) act(twin)
+    using rig = new Rig()
+    const ids = rig.dump([twins[0]!.master, twins[0]!.slave])
+    const [master, slave] = rig.restore(ids) as [number, number]
+    const seen = (fds: { master: number; slave: number }): unknown[] => {
+      const all: unknown[] = []
+      for (let round = 0; round < 2; round++) {
+        for (let got; typeof (got = read(fds.slave)) === 'string'; ) all.push(got)
+        while ((pollFile(fds.master) & POLLIN) !== 0) all.push(read(fds.master, 100_000))
+        write(fds.master, 'and\n')
+        settle(fds.slave, fds.master)
+      }
+      return all
+    }
+    const [restored, twin] = [{ master, slave }, twins[1]!].map(seen)
+    for (const fd of [master, slave, twins[1]!.master, twins[1]!.slave]) closeSync(fd)
+    expect({ seed, change, seen: joinedReads(restored!) }).toEqual({ seed, change, seen: joinedReads(twin!) })
+  }
+}, 60_000)
+
+/** Waits until both ends have what was written to them. */
+function settle(...fds: number[]): void {
+  for (const fd of fds) pollFile(fd)
+  Bun.sleepSync(1)
+}
+
+const joinedReads = (reads: unknown[]): string => reads.map(String).join('|')
 
 test('what a dump reads is there again afterwards', () => {
   const { master, slave } = newPair()

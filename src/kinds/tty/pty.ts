@@ -1,5 +1,5 @@
 // Pairs of ptys: two ends of one terminal, any number of descriptions of the slave, and what is on its way in between.
-import { TtyType, type tty_file_entry, type tty_info_entry } from '../../image/messages/tty.ts'
+import { TtyType, type tty_data_entry, type tty_file_entry, type tty_info_entry } from '../../image/messages/tty.ts'
 import type { reg_file_entry } from '../../image/messages/regular.ts'
 import {
   AT_EMPTY_PATH, AT_FDCWD, EPERM, FD_CLOEXEC, F_SETFD, F_SETFL, O_CLOEXEC, O_NONBLOCK, O_PATH, POLLHUP, TCSETS2, TIOCEXCL,
@@ -16,7 +16,7 @@ import { said } from './hands.ts'
 import { idsOf, infoOf, infosOf, isMaster, sessionOn, type Info } from './info.ts'
 import { leaderOutside, masterOutside, refuseTerminal } from './limits.ts'
 import { newMaster, OURS } from './pool.ts'
-import { inputEntry, isEmpty, NO_INPUT } from './queue.ts'
+import { inputEntry, isEmpty, NO_INPUT, QUEUE_MAX } from './queue.ts'
 import { int, refill, type Queues } from './refill.ts'
 import { controlSession } from './session.ts'
 import { TERMIOS_SIZE, termiosBytes, winsizeBytes } from './termios.ts'
@@ -97,11 +97,19 @@ function saveMaster(pair: Pair, view: FileView, peer: Stat | undefined): void {
   }
   view.images.add('TTY_INFO', [], master)
   if (queues === undefined || settings === undefined) return
-  if (queues.output.length > 0)
-    view.images.add('TTY_DATA', [], { tty_id: master.id, data: queues.output, line_ends: [], eof_ends: [] })
-  if (isEmpty(queues.input)) return
-  if (pair.slave !== undefined) view.images.add('TTY_DATA', [], inputEntry(pair.id, queues.input, settings.termios))
-  else log.warn('kinds/tty', `what was typed into pty ${pair.index}, which nobody has open, is not carried over`)
+  const output = { tty_id: master.id, data: queues.output, line_ends: [], eof_ends: [] }
+  saveData(view, pair, output)
+  if (pair.slave !== undefined) saveData(view, pair, inputEntry(pair.id, queues.input, settings.termios))
+  else if (!isEmpty(queues.input))
+    log.warn('kinds/tty', `what was typed into pty ${pair.index}, which nobody has open, is not carried over`)
+}
+
+/** A terminal that was filled and emptied many times can come to hold more than a new one does. */
+function saveData(view: FileView, pair: Pair, entry: tty_data_entry): void {
+  const { length } = entry.data
+  if (length === 0) return
+  if (length > QUEUE_MAX) log.warn('kinds/tty', `${length - QUEUE_MAX} bytes of ${length} in pty ${pair.index} are not carried over`)
+  view.images.add('TTY_DATA', [], { ...entry, data: entry.data.subarray(0, QUEUE_MAX) })
 }
 
 /** A master tells whose terminal it is, to everybody; a slave tells only the session itself. */

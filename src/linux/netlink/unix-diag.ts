@@ -60,7 +60,9 @@ export function listUnixSockets(): UnixSockets {
 
 /** Reads struct unix_diag_msg and the attributes behind it; what waits at a listening socket is added to `waiting`. */
 export function parseUnixSocket(body: DataView, waiting: Set<number>): UnixSocket {
-  let [name, peer, shutdown, rqueue, wqueue] = [new Uint8Array(0), undefined as number | undefined, 0, 0, 0]
+  let name = new Uint8Array(0)
+  let peer: number | undefined
+  let [shutdown, rqueue, wqueue] = [0, 0, 0]
   eachAttribute(body, MESSAGE_BYTES, (type, value) => {
     if (type === UNIX_DIAG_NAME) name = new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice()
     else if (type === UNIX_DIAG_PEER) peer = value.getUint32(0, true)

@@ -1,21 +1,21 @@
 // For the tests of this room: dumps descriptors of our own, and makes the calls of a restore at once.
 import { closeSync, mkdtempSync, openSync, readlinkSync, rmSync } from 'node:fs'
-import { BardoError } from '../../base/errors.ts'
-import { externalKey, type DumpOptions, type External, type Inherited, type RestoreOptions } from '../../base/options.ts'
-import { ImageDirectory } from '../../image/directory.ts'
-import { fd_types } from '../../image/messages/files.ts'
-import type { tty_file_entry } from '../../image/messages/tty.ts'
-import { ImageWriter } from '../../image/writer.ts'
+import { BardoError } from '../../src/base/errors.ts'
+import { externalKey, type DumpOptions, type External, type Inherited, type RestoreOptions } from '../../src/base/options.ts'
+import { ImageDirectory } from '../../src/image/directory.ts'
+import { fd_types } from '../../src/image/messages/files.ts'
+import type { tty_file_entry } from '../../src/image/messages/tty.ts'
+import { ImageWriter } from '../../src/image/writer.ts'
 import {
   AT_EMPTY_PATH, F_DUPFD_CLOEXEC, F_GETFL, O_CLOEXEC, O_NOCTTY, O_RDWR, TIOCGPTPEER, TIOCSPTLCK,
-} from '../../linux/constants.ts'
-import { Arena, syscall } from '../../linux/ffi.ts'
-import { NR, type CallName } from '../../linux/nr.ts'
-import { must, refusal, scratch, statOf, sys } from '../../linux/sys.ts'
-import { HOST, isSlot, type Argument, type Memory, type Phase, type Slot } from '../../program/program.ts'
-import type { Build, FileView, Maker, TaskBuild, TaskSession } from '../kind.ts'
-import { tty } from './index.ts'
-import { int } from './refill.ts'
+} from '../../src/linux/constants.ts'
+import { Arena, syscall } from '../../src/linux/ffi.ts'
+import { NR, type CallName } from '../../src/linux/nr.ts'
+import { must, refusal, scratch, statOf, sys } from '../../src/linux/sys.ts'
+import { HOST, isSlot, type Argument, type Memory, type Phase, type Slot } from '../../src/program/program.ts'
+import type { Build, FileView, Maker, TaskBuild, TaskSession } from '../../src/kinds/kind.ts'
+import { tty } from '../../src/kinds/tty/index.ts'
+import { int } from '../../src/kinds/tty/refill.ts'
 
 const fown = { uid: 0, euid: 0, signum: 0, pid_type: 0, pid: 0 }
 
