@@ -1,6 +1,6 @@
 // `npm run bench -- OTHER [--bardo PATH] [--loads a,b] [--runs N] [--each]`: the same loads with Bardo and with another
 // criu-compatible program, in turns; medians and ratios as a Markdown table. How to read it: docs/performance.md.
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +9,7 @@ import { Load, KINDS, adoptOrphans, compile, type LoadKind } from './load.ts'
 
 const USAGE = `Usage: npm run bench -- OTHER [--bardo PATH] [--loads ${KINDS.map(({ name }) => name).join(',')}] [--runs N] [--each]`
 const COMMAND_SECONDS = 60
+const LARGE_BYTES = 1 << 20
 
 /** What one run of one program with one load gives. */
 type Figures = { stop: number; dump: number; restore: number; image: number; dumpPeak: number; restorePeak: number }
@@ -65,35 +66,51 @@ function imageMegabytes(images: string): number {
   return names.reduce((sum, name) => sum + statSync(join(images, name)).size, 0) / 1e6
 }
 
-async function measure(program: string, kind: LoadKind): Promise<Figures> {
-  const images = join(directory, 'images')
-  const fresh = (): void => {
-    rmSync(images, { recursive: true, force: true })
-    mkdirSync(images)
+let folders = 0
+
+/** A new, empty folder for images. */
+function newFolder(): string {
+  const folder = join(directory, `images-${folders++}`)
+  mkdirSync(folder)
+  return folder
+}
+
+/**
+ * Gives the room of a folder's large files back. The small ones stay until the end: ext4 does not take the inodes of files
+ * deleted within the last minute, and looks at all of them again for every file that is created.
+ */
+function empty(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name)
+    if (statSync(path).size > LARGE_BYTES) truncateSync(path)
   }
-  const run = (args: readonly string[]): ReturnType<typeof timed> => timed(program, args, images, kind.megabytes)
+}
+
+async function measure(program: string, kind: LoadKind): Promise<Figures> {
+  const [live, whole] = [newFolder(), newFolder()]
+  const run = (images: string, ...args: string[]): ReturnType<typeof timed> => timed(program, args, images, kind.megabytes)
   const load = (running = new Load(kind, directory))
   try {
     await load.check()
-    fresh()
     await load.newRound()
     await sleep(20)
-    await run(['dump', '-t', String(load.pid), '--leave-running'])
+    await run(live, 'dump', '-t', String(load.pid), '--leave-running')
     await sleep(20)
     const stop = load.longestGap()
+    empty(live)
     await load.check()
 
-    fresh()
-    const dumped = await run(['dump', '-t', String(load.pid)])
+    const dumped = await run(whole, 'dump', '-t', String(load.pid))
     await load.gone()
-    const image = imageMegabytes(images)
-    const restored = await run(['restore', '-d'])
+    const image = imageMegabytes(whole)
+    const restored = await run(whole, 'restore', '-d')
     await load.check()
     return { stop, dump: dumped.ms, restore: restored.ms, image, dumpPeak: dumped.peak, restorePeak: restored.peak }
   } finally {
     running = undefined
     await load.end()
-    rmSync(images, { recursive: true, force: true })
+    empty(live)
+    empty(whole)
   }
 }
 

@@ -32,7 +32,9 @@ describe('documents', () => {
     const findings: string[] = []
     for (const path of documents) {
       // In code, brackets are no links.
-      const text = textOf(path).replace(/^```[^]*?^```/gm, '').replace(/`[^`\n]*`/g, '')
+      const text = textOf(path)
+        .replace(/^```[^]*?^```/gm, '')
+        .replace(/`[^`\n]*`/g, '')
       for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
         if (/^https?:/.test(target!)) continue
         const [file, anchor] = target!.split('#') as [string, string | undefined]

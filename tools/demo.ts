@@ -18,7 +18,7 @@ const SIGKILL = 9
 const TERMIOS_BYTES = 36
 const memory = new Arena(4096)
 
-const colours = process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === ''
+const colours = process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === ''
 const paint = (code: number, text: string): string => (colours ? `\x1b[${code}m${text}\x1b[0m` : text)
 const say = (text = ''): void => console.log(text)
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
@@ -66,18 +66,22 @@ class Shown {
   }
 }
 
+const ESCAPE = '\x1b'
+const PARTS = new RegExp(`${ESCAPE}\\[([?0-9;]*)([@A-Za-z~])|${ESCAPE}.|[^]`, 'g')
+
 /** A line as it looks on the screen when all was written: line editors go back and write over. */
 function asSeen(line: string): string {
   const cells: string[] = []
   let at = 0
-  for (const [part] of line.matchAll(/\x1b\[[?0-9;]*[@A-Za-z~]|\x1b.|[^]/g)) {
-    if (part === '\b') at = Math.max(0, at - 1)
+  for (const [part, argument, final] of line.matchAll(PARTS)) {
+    const count = Number(argument) || 1
+    if (final === 'C') at += count
+    else if (final === 'K') cells.length = Math.min(cells.length, at)
+    else if (final === '@') cells.splice(at, 0, ...Array<string>(count).fill(' '))
+    else if (final === 'P') cells.splice(at, count)
+    else if (part === '\b') at = Math.max(0, at - 1)
     else if (part === '\r') at = 0
-    else if (part === '\x1b[K') cells.length = at
-    else if (part === '\x1b[C') at++
-    else if (/^\x1b\[\d*@$/.test(part)) cells.splice(at, 0, ...' '.repeat(Number(part.slice(2, -1)) || 1))
-    else if (/^\x1b\[\d*P$/.test(part)) cells.splice(at, Number(part.slice(2, -1)) || 1)
-    else if (part >= ' ') cells[at++] = part
+    else if (part.length === 1 && part >= ' ') cells[at++] = part
   }
   return Array.from(cells, cell => cell ?? ' ').join('')
 }
@@ -108,7 +112,13 @@ const isThere = (pid: number): boolean => syscall(NR.kill, pid, 0) === 0
 function start(command: readonly string[], on: Shown): Bun.Subprocess {
   say(`\n${paint(1, `${on.name}$ ${command.join(' ')}`)}`)
   const fd = on.terminal.slave
-  const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', TERM: 'xterm', LANG: 'C', PYTHON_BASIC_REPL: '1', PS1: '> ' }
+  const env = {
+    PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+    TERM: 'xterm',
+    LANG: 'C',
+    PYTHON_BASIC_REPL: '1',
+    PS1: '> ',
+  }
   const child = Bun.spawn([...command], { stdin: fd, stdout: fd, stderr: fd, env, cwd: '/' })
   running.add(child.pid)
   return child
@@ -117,9 +127,14 @@ function start(command: readonly string[], on: Shown): Bun.Subprocess {
 /** Runs Bardo; its standard streams are a terminal where one is given. */
 function runBardo(words: readonly string[], on?: Shown): Bun.Subprocess {
   const shown = [shownName, ...words].map(word => (/[[\]]/.test(word) ? `'${word}'` : word)).join(' ')
-  say(`${paint(1, `${on?.name ?? ''}$ ${shown}`)}`)
+  say(paint(1, `${on?.name ?? ''}$ ${shown}`))
   const streams = on === undefined ? 'inherit' : on.terminal.slave
-  return Bun.spawn([bardo, ...words], { stdin: on === undefined ? 'ignore' : streams, stdout: streams, stderr: streams, cwd: place })
+  return Bun.spawn([bardo, ...words], {
+    stdin: on === undefined ? 'ignore' : streams,
+    stdout: streams,
+    stderr: streams,
+    cwd: place,
+  })
 }
 
 async function dump(child: Bun.Subprocess, options: readonly string[], images: string): Promise<void> {
@@ -136,11 +151,15 @@ async function restore(pid: number, options: readonly string[], images: string, 
   running.add(pid)
   const restored = runBardo(['restore', ...options, '-D', images, '-o', 'restore.log', '-v4'], on)
   await until(`process ${pid} is restored`, () => {
-    if (restored.exitCode !== null) throw new Failure(`the restore ended with ${restored.exitCode}${logOf(images, 'restore')}`)
+    if (restored.exitCode !== null)
+      throw new Failure(`the restore ended with ${restored.exitCode}${logOf(images, 'restore')}`)
     return readText(join(place, images, 'restore.log')).includes('Restore finished successfully')
   })
   const links = [0, 1, 2].map(fd => linkOf(pid, fd))
-  check(`process ${pid} runs again, its descriptors 0, 1 and 2 are ${on.terminal.path}`, links.every(link => link === on.terminal.path))
+  check(
+    `process ${pid} runs again, its descriptors 0, 1 and 2 are ${on.terminal.path}`,
+    links.every(link => link === on.terminal.path),
+  )
   return restored
 }
 
@@ -152,7 +171,10 @@ const readText = (path: string): string => {
   }
 }
 const logOf = (images: string, verb: string): string => {
-  const lines = readText(join(place, images, `${verb}.log`)).trimEnd().split('\n').slice(-12)
+  const lines = readText(join(place, images, `${verb}.log`))
+    .trimEnd()
+    .split('\n')
+    .slice(-12)
   return `\n${lines.join('\n')}`
 }
 
@@ -284,6 +306,7 @@ try {
 say('\nChecked:')
 for (const { what, good } of checks) say(`  ${good ? paint(32, 'yes') : paint(31, 'NO ')}  ${what}`)
 const good = failure === undefined && checks.every(one => one.good)
-if (failure !== undefined) say(`\n${paint(31, 'FAILED')}: ${failure instanceof Error ? failure.message : String(failure)}`)
+if (failure !== undefined)
+  say(`\n${paint(31, 'FAILED')}: ${failure instanceof Error ? failure.message : 'something else was thrown'}`)
 else say(good ? `\nAll ${checks.length} are as they should be.` : '\nFAILED')
 process.exit(good ? 0 : 1)

@@ -30,12 +30,15 @@ type Refusal = { readonly says: string; readonly hint: string }
  * but values, which are then limits of kinds, or that has others inside.
  */
 function textOfLiteral(literal: string): string | undefined {
-  const said = literal.slice(1, -1).replaceAll("\\'", "'").replace(/\$\{[^}]*\}/g, '…')
+  const said = literal
+    .slice(1, -1)
+    .replaceAll("\\'", "'")
+    .replace(/\$\{[^}]*\}/g, '…')
   const own = said.replace(/^cannot \w+ (the )?\w*:?/, '')
   return said.includes('${') || !/[a-z]{3}/.test(own) ? undefined : said
 }
 
-const LITERAL = '(\'(?:[^\'\\\\]|\\\\.)*\'|`[^`]*`)'
+const LITERAL = "('(?:[^'\\\\]|\\\\.)*'|`[^`]*`)"
 const THROWN = new RegExp(`new BardoError\\(\\s*'unsupported',\\s*${LITERAL}([^]{0,400})`, 'g')
 const HINT = new RegExp(`\\bhint: ${LITERAL}`)
 const MEMORY = new RegExp(`\\brefuse\\(mapping, ${LITERAL},\\s*${LITERAL}\\)`, 'g')
@@ -161,7 +164,8 @@ function collect(): { messages: Message[]; enumerations: Enumeration[] } {
   return { messages: [...messages], enumerations: [...enumerations] }
 }
 
-const anchor = (name: string): string => `[${name}](#${name.toLowerCase()})`
+/** A link to a heading; GitHub leaves out the dots of a name. */
+const anchor = (name: string): string => `[${name}](#${name.toLowerCase().replaceAll('.', '')})`
 
 function typeOf(field: Field, of: Message): string {
   if (field.word === 'message') return anchor((field.message ?? of).name)
@@ -169,13 +173,18 @@ function typeOf(field: Field, of: Message): string {
   return field.word
 }
 
+const defaultText = (value: unknown): string =>
+  typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean'
+    ? String(value)
+    : JSON.stringify(value)
+
 function messageLines(message: Message): string[] {
   const fields = Object.entries(message.fields).toSorted((a, b) => a[1].number - b[1].number)
   const rows = fields.map(([name, field]) => [
     String(field.number),
     `\`${name}\``,
     typeOf(field, message),
-    field.label + (field.default === undefined ? '' : `, absent is ${String(field.default)}`),
+    field.label + (field.default === undefined ? '' : `, absent is ${defaultText(field.default)}`),
   ])
   return [`### ${message.name}`, '', ...table(['number', 'field', 'type', ''], rows)]
 }

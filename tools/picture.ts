@@ -13,7 +13,11 @@ async function play(): Promise<Screen> {
   using terminal = new Terminal(rows, columns)
   const fd = terminal.slave
   const demo = Bun.spawn([join(root, 'tools/bun'), join(root, 'tools/demo.ts')], {
-    stdin: 'ignore', stdout: fd, stderr: fd, cwd: root, env: { ...process.env, TERM: 'xterm', NO_COLOR: '' },
+    stdin: 'ignore',
+    stdout: fd,
+    stderr: fd,
+    cwd: root,
+    env: { ...process.env, TERM: 'xterm', NO_COLOR: '' },
   })
   const reading = setInterval(() => terminal.heard(), 20)
   const status = await demo.exited

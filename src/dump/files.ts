@@ -3,7 +3,7 @@
 import { textOf } from '../base/bytes.ts'
 import { BardoError, type Report } from '../base/errors.ts'
 import { externalKey, type DumpOptions, type External } from '../base/options.ts'
-import { fd_types, type fdinfo_entry } from '../image/messages/files.ts'
+import { fd_types, type fdinfo_entry, type file_entry } from '../image/messages/files.ts'
 import type { fown_entry } from '../image/messages/fown.ts'
 import type { ImageWriter } from '../image/writer.ts'
 import { kindOfFile, notYetDumped, stateOfNamed, typeOf } from '../kinds/fd/index.ts'
@@ -116,6 +116,8 @@ export class FileCollector {
   /** Tables of descriptors that were collected already, by files_id. */
   readonly #tables = new Set<number>()
   readonly #named = new Map<string, number>()
+  /** Entries that wait until all files have been seen, in the order in which they were met. */
+  readonly #writtenLast: file_entry[] = []
   #lastId = 0
 
   constructor(parts: CollectorParts) {
@@ -171,7 +173,9 @@ export class FileCollector {
     const state: Record<string, unknown> = { ...kind.dump(view), id: view.id }
     if ('flags' in kind.image.fields) state['flags'] = flags
     if ('fown' in kind.image.fields) state['fown'] = view.owner()
-    this.images.add('FILES', [], { type, id: view.id, [kind.field]: state })
+    const entry = { type, id: view.id, [kind.field]: state }
+    if (kind.writtenLast === true) this.#writtenLast.push(entry)
+    else this.images.add('FILES', [], entry)
     return type
   }
 
@@ -218,6 +222,7 @@ export class FileCollector {
   finish(): void {
     for (const { place, save } of this.#atEnd) this.#guard(() => place, save)
     this.#atEnd.length = 0
+    for (const entry of this.#writtenLast.splice(0).reverse()) this.images.add('FILES', [], entry)
     this.#shared.clear()
     this.#named.clear()
     this[Symbol.dispose]()

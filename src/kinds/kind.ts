@@ -145,6 +145,8 @@ export interface FileKind<F extends Fields = Fields> {
   readonly limits: readonly Limit[]
   /** `restore` opens the file with its status flags; for other kinds the core sets them (F_SETFL). */
   readonly opensWithFlags?: true
+  /** Its entries stand behind all others in files.img, the one that was met last first: CRIU depends on that order. */
+  readonly writtenLast?: true
   dump(view: FileView): Omit<State<Message<F>>, 'id' | 'flags' | 'fown'>
   restore(state: State<Message<F>>, at: Build): Slot<'fd'>
 }

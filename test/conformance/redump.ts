@@ -23,6 +23,7 @@ const leftOut: Readonly<Record<string, string>> = {
   timens: 'the clocks when the dump was',
   'ghost-file.ino': 'a deleted file is made again',
   'ghost-file.atim': 'saving it reads it',
+  'files.usk.backlog': 'the memory that unread data takes, which depends on how it was written',
 }
 
 /** The same for workloads whose threads run, or wait in calls that keep time. */
@@ -41,6 +42,10 @@ const identities: Readonly<Record<string, string>> = {
   'files.pipe.id': 'file',
   'files.tty.id': 'file',
   'files.fifo.id': 'file',
+  'files.usk.id': 'file',
+  'files.usk.ino': 'socket',
+  'files.usk.peer': 'socket',
+  'sk-queues.id_for': 'file',
   'files.tty.regf_id': 'file',
   'files.fifo.regf_id': 'file',
   'mm.exe_file_id': 'file',
@@ -147,6 +152,7 @@ class Listing {
     this.add('pstree', 'pstree', tasks)
     for (const { pid, threads } of tasks) this.#task(pid, threads)
     this.#sharedFiles()
+    this.#socketQueues()
     this.#others()
     return this.facts
   }
@@ -233,6 +239,15 @@ class Listing {
     }
   }
 
+  /** The queues of sockets: their packets in order, a stream in the same pieces. */
+  #socketQueues(): void {
+    if (!this.#images.has('SK_QUEUES')) return
+    for (const [index, { entry, payload }] of this.#images.readEntries('SK_QUEUES').entries()) {
+      this.add(`sk-queues ${index}`, 'sk-queues', entry)
+      this.add(`sk-queues ${index} bytes`, 'sk-queues.bytes', this.#images.payload('sk-queues.img', payload))
+    }
+  }
+
   /** Every other file must be there in both, with the same entries. */
   #others(): void {
     const done: ReadonlySet<string> = new Set([
@@ -249,6 +264,7 @@ class Listing {
       'TTY_DATA',
       'PIPES_DATA',
       'FIFO_DATA',
+      'SK_QUEUES',
       'STATS',
     ])
     for (const name of this.#images.list()) {

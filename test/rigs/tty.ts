@@ -1,13 +1,26 @@
 // For the tests of this room: dumps descriptors of our own, and makes the calls of a restore at once.
 import { closeSync, mkdtempSync, openSync, readlinkSync, rmSync } from 'node:fs'
 import { BardoError } from '../../src/base/errors.ts'
-import { externalKey, type DumpOptions, type External, type Inherited, type RestoreOptions } from '../../src/base/options.ts'
+import {
+  externalKey,
+  type DumpOptions,
+  type External,
+  type Inherited,
+  type RestoreOptions,
+} from '../../src/base/options.ts'
 import { ImageDirectory } from '../../src/image/directory.ts'
 import { fd_types } from '../../src/image/messages/files.ts'
 import type { tty_file_entry } from '../../src/image/messages/tty.ts'
 import { ImageWriter } from '../../src/image/writer.ts'
 import {
-  AT_EMPTY_PATH, F_DUPFD_CLOEXEC, F_GETFL, O_CLOEXEC, O_NOCTTY, O_RDWR, TIOCGPTPEER, TIOCSPTLCK,
+  AT_EMPTY_PATH,
+  F_DUPFD_CLOEXEC,
+  F_GETFL,
+  O_CLOEXEC,
+  O_NOCTTY,
+  O_RDWR,
+  TIOCGPTPEER,
+  TIOCSPTLCK,
 } from '../../src/linux/constants.ts'
 import { Arena, syscall } from '../../src/linux/ffi.ts'
 import { NR, type CallName } from '../../src/linux/nr.ts'
@@ -19,7 +32,8 @@ import { int } from '../../src/kinds/tty/refill.ts'
 
 const fown = { uid: 0, euid: 0, signum: 0, pid_type: 0, pid: 0 }
 
-export const ioctl = (fd: number, request: number, argument: number | Uint8Array = 0): number => sys('ioctl', fd, request, argument)
+export const ioctl = (fd: number, request: number, argument: number | Uint8Array = 0): number =>
+  sys('ioctl', fd, request, argument)
 export const write = (fd: number, text: string | Uint8Array): number => {
   const bytes = typeof text === 'string' ? Buffer.from(text, 'latin1') : text
   return sys('write', fd, bytes, bytes.length)
@@ -90,7 +104,15 @@ export class Rig {
     const options = { externals, shellJob } as unknown as DumpOptions
     const keys = externals.map(externalKey)
     return {
-      ours: fd, stat, link, flags: must('fcntl', fd, F_GETFL), id, options, shellJob, sessions, images: this.writer,
+      ours: fd,
+      stat,
+      link,
+      flags: must('fcntl', fd, F_GETFL),
+      id,
+      options,
+      shellJob,
+      sessions,
+      images: this.writer,
       fdinfo: undefined as never,
       isExternal: external => keys.includes(externalKey(external)),
       hasSession: sid => leaders.includes(sid),
@@ -112,7 +134,10 @@ export class Rig {
       },
       atEnd: save => void this.#ends.push(save),
       refuse: (limit, detail) => {
-        throw new BardoError('unsupported', `cannot dump the file: ${limit.says}${detail ?? ''}`, { why: limit.why, hint: limit.hint })
+        throw new BardoError('unsupported', `cannot dump the file: ${limit.says}${detail ?? ''}`, {
+          why: limit.why,
+          hint: limit.hint,
+        })
       },
     }
   }
@@ -167,11 +192,17 @@ class Immediate implements Build {
     if (isSlot(argument)) return this.numberOf(argument)
     if (argument.kind === 'fd-path') return `/proc/self/fd/${this.numberOf(argument.of)}`
     const at = this.#arena.put(argument.bytes)
-    for (const { offset, slot } of argument.holds) this.#arena.view.setInt32(at + offset - this.#arena.address, this.numberOf(slot), true)
+    for (const { offset, slot } of argument.holds)
+      this.#arena.view.setInt32(at + offset - this.#arena.address, this.numberOf(slot), true)
     return at
   }
 
-  #make<K extends 'fd' | 'value'>(kind: K, accept: readonly number[], name: CallName, args: readonly Argument[]): Slot<K> {
+  #make<K extends 'fd' | 'value'>(
+    kind: K,
+    accept: readonly number[],
+    name: CallName,
+    args: readonly Argument[],
+  ): Slot<K> {
     const mark = this.#arena.mark()
     const words = args.map(argument => this.#word(argument))
     const result = sys(name, ...(words as []))
@@ -238,7 +269,7 @@ class Immediate implements Build {
       attempt: (_, name, ...args) => said(name, args),
       memory: content => this.memory(content),
       borrow: file => file,
-    } as TaskBuild
+    }
   }
 
   inTask(pid: number, _phase: Phase, say: (at: TaskBuild) => void): void {

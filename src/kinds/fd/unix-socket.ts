@@ -11,7 +11,6 @@ import { fileKind, type Build, type FileView, type Limit } from '../kind.ts'
 import { dumpOptions, socketFilter, socketOption } from './unix/options.ts'
 import { queuedControl, savePackets } from './unix/packets.ts'
 import { restoreConnected, TCP_ESTABLISHED, TCP_LISTEN } from './unix/pair.ts'
-import { socketsOfTree } from './unix/tree-sockets.ts'
 
 const POLLERR = 8
 const SHUTDOWN_BOTH = 3
@@ -90,6 +89,9 @@ function sharesName({ byInode }: UnixSockets, socket: UnixSocket): boolean {
   return false
 }
 
+/** The inode numbers of the unix sockets that the tree holds: all of them, once all files have been seen. */
+const socketsOf = (view: FileView): Set<number> => view.once('unix sockets of the tree', () => new Set<number>())
+
 /** Refuses a socket that could not be made again. */
 function checkSocket(view: FileView, all: UnixSockets, socket: UnixSocket): void {
   const { state, name, peer, type, ino, shutdown } = socket
@@ -106,8 +108,10 @@ function checkSocket(view: FileView, all: UnixSockets, socket: UnixSocket): void
     return
   }
   const other = all.byInode.get(peer)
-  if (!view.once('sockets of the tree', () => socketsOfTree(view.options.pid)).has(peer))
+  view.atEnd(() => {
+    if (socketsOf(view).has(peer)) return
     view.refuse(peerOutside, other === undefined || other.name.length === 0 ? `socket:[${peer}]` : nameText(other.name))
+  })
   if (peer === ino || other?.peer !== ino) view.refuse(oneWay)
 }
 
@@ -133,10 +137,14 @@ export const unixSocket = fileKind({
     otherNamespace, listening, bound, peerOutside, oneWay, notAccepted, pendingError, urgentData, outsideRestore,
     queuedControl, socketOption, socketFilter,
   ],
+  // CRIU lets the socket of a pair that comes last in files.img make both. When that is not the one with the lower
+  // descriptor, it takes the number of a dup of it for its own, and fails.
+  writtenLast: true,
   dump(view) {
     const all = view.once('unix sockets of our network namespace', listUnixSockets)
     const socket = all.byInode.get(view.stat.ino)
     if (socket === undefined) return view.refuse(otherNamespace)
+    socketsOf(view).add(socket.ino)
     checkSocket(view, all, socket)
     const opts = dumpOptions(view)
     savePackets(view, socket)

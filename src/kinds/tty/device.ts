@@ -1,7 +1,5 @@
 // What a terminal tells about itself through an open file of it, in plain system calls.
-import {
-  EIO, ENOTTY, POLLIN, TCGETS2, TIOCGLCKTRMIOS, TIOCGWINSZ,
-} from '../../linux/constants.ts'
+import { EIO, ENOTTY, POLLIN, TCGETS2, TIOCGLCKTRMIOS, TIOCGWINSZ } from '../../linux/constants.ts'
 import { major, minor, refusal, scratch, sys } from '../../linux/sys.ts'
 import type { winsize_entry } from '../../image/messages/tty.ts'
 import { termiosFrom, TERMIOS2_SIZE, TERMIOS_SIZE, winsizeFrom, WINSIZE_SIZE, type Termios } from './termios.ts'
@@ -98,7 +96,8 @@ export type Device =
 export function deviceOf(rdev: number): Device | undefined {
   const [first, second] = [major(rdev), minor(rdev)]
   // A pts beyond the 256th has a higher minor, or on kernels before 2.6 the next major.
-  if (first >= PTS_FIRST && first <= PTS_LAST) return { is: 'slave', index: (first - PTS_FIRST) * PTS_PER_MAJOR + second }
+  if (first >= PTS_FIRST && first <= PTS_LAST)
+    return { is: 'slave', index: (first - PTS_FIRST) * PTS_PER_MAJOR + second }
   if (first === TTYAUX_MAJOR) {
     const is = (['ctty', 'console', 'master'] as const)[second]
     return is && { is }
@@ -112,5 +111,8 @@ const SERIAL_MAJORS: readonly number[] = [166, 188, 204, 229]
 
 /** The major numbers of all devices above. */
 export const TTY_MAJORS: readonly number[] = [
-  TTY_MAJOR, TTYAUX_MAJOR, ...Array.from({ length: PTS_LAST - PTS_FIRST + 1 }, (_, i) => PTS_FIRST + i), ...SERIAL_MAJORS,
+  TTY_MAJOR,
+  TTYAUX_MAJOR,
+  ...Array.from({ length: PTS_LAST - PTS_FIRST + 1 }, (_, i) => PTS_FIRST + i),
+  ...SERIAL_MAJORS,
 ]

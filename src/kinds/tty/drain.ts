@@ -3,7 +3,16 @@
 import { asBardoError } from '../../base/errors.ts'
 import { log } from '../../base/log.ts'
 import {
-  EAGAIN, EIO, F_GETFL, F_SETFL, FIONREAD, O_NONBLOCK, POLLIN, POLLOUT, POLLPRI, TCSETS2,
+  EAGAIN,
+  EIO,
+  F_GETFL,
+  F_SETFL,
+  FIONREAD,
+  O_NONBLOCK,
+  POLLIN,
+  POLLOUT,
+  POLLPRI,
+  TCSETS2,
 } from '../../linux/constants.ts'
 import { must, refusal, sys } from '../../linux/sys.ts'
 import { ask, pollFile, readSome } from './device.ts'
@@ -11,7 +20,18 @@ import { atOnce } from './hands.ts'
 import { endsLine, joined, NO_INPUT, splitInput, type Line } from './queue.ts'
 import { refill, start, type Queues } from './refill.ts'
 import {
-  DISABLED, EXTPROC, ICANON, isCanonical, IXON, termiosBytes, VEOF, VEOL, VEOL2, VMIN, VTIME, type Termios,
+  DISABLED,
+  EXTPROC,
+  ICANON,
+  isCanonical,
+  IXON,
+  termiosBytes,
+  VEOF,
+  VEOL,
+  VEOL2,
+  VMIN,
+  VTIME,
+  type Termios,
 } from './termios.ts'
 
 const READ_SIZE = 64 << 10
@@ -53,8 +73,17 @@ function putBack(master: number, slave: number, termios: Termios, queues: Queues
 
 type Taken = { status: number; readonly output: Uint8Array[]; readonly lines: Line[]; readonly rest: Uint8Array[] }
 
-const queuesOf = ({ status, output, lines, rest }: Taken, termios: Termios, stopped: boolean, packet: boolean): Queues => ({
-  input: splitInput(lines, joined(rest)), output: joined(output), status, stopped, packet,
+const queuesOf = (
+  { status, output, lines, rest }: Taken,
+  termios: Termios,
+  stopped: boolean,
+  packet: boolean,
+): Queues => ({
+  input: splitInput(lines, joined(rest)),
+  output: joined(output),
+  status,
+  stopped,
+  packet,
 })
 
 /**
@@ -130,7 +159,10 @@ function quietTermios(termios: Termios, canonical: boolean): Termios {
   }
   // IXON stays as it was: to leave it would start output that is stopped, and a master would be told of the change.
   return {
-    ...termios, c_iflag: termios.c_iflag & IXON, c_oflag: 0, c_cc,
+    ...termios,
+    c_iflag: termios.c_iflag & IXON,
+    c_oflag: 0,
+    c_cc,
     c_lflag: termios.c_lflag & (canonical ? ICANON | EXTPROC : EXTPROC),
   }
 }

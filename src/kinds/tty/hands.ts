@@ -30,7 +30,7 @@ const PATIENCE_MS = 1000
 const SETTLE_NS = 2_000_000
 
 function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const end = at + (at < SMALL_UP_TO ? SMALL : LARGE)
     yield bytes.subarray(at, end)
     at = end
@@ -44,7 +44,7 @@ export const atOnce: Hands<number> = {
     for (const piece of pieces(bytes)) writeAll(file, piece)
   },
   takeByte(file) {
-    for (const until = performance.now() + PATIENCE_MS; performance.now() < until; ) {
+    for (const until = performance.now() + PATIENCE_MS; performance.now() < until;) {
       if ((pollFile(file, POLLIN, PATIENCE_MS) & POLLIN) === 0) break
       const got = readSome(file, 1)
       if (typeof got !== 'number') return
@@ -62,7 +62,7 @@ const timespec = (ns: number): Uint8Array => new Uint8Array(BigInt64Array.of(0n,
 
 /** Tries before it asks: a terminal may take more than poll tells, which counts only new buffers. */
 function writeAll(file: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     const wrote = sys('write', file, bytes.subarray(done), bytes.length - done)
     if (wrote >= 0) done += wrote
     else if (wrote === -EAGAIN && (pollFile(file, POLLOUT, PATIENCE_MS) & POLLOUT) === 0)

@@ -67,14 +67,25 @@ export type InfoParts = {
 
 /** What every terminal's entry has. `settings` are undefined for one that was hung up; `fd` is of the same terminal. */
 export function infoOf(
-  view: FileView, parts: InfoParts, settings: Settings | undefined, fd = view.ours,
+  view: FileView,
+  parts: InfoParts,
+  settings: Settings | undefined,
+  fd = view.ours,
 ): tty_info_entry {
   const { rdev, dev, uid, gid } = view.stat
   if (settings !== undefined && askNumber(fd, TIOCGETD, 0) !== 0) view.refuse(lineDiscipline)
   return {
-    id: parts.id, type: parts.type, locked: false,
+    id: parts.id,
+    type: parts.type,
+    locked: false,
     exclusive: settings !== undefined && askNumber(fd, TIOCGEXCL, 0) !== 0,
-    packet_mode: false, sid: parts.sid ?? 0, pgrp: parts.pgrp ?? 0, rdev, dev, uid, gid,
+    packet_mode: false,
+    sid: parts.sid ?? 0,
+    pgrp: parts.pgrp ?? 0,
+    rdev,
+    dev,
+    uid,
+    gid,
     ...(settings && {
       termios: termiosEntry(settings.termios),
       termios_locked: termiosEntry(settings.locked),
@@ -103,7 +114,10 @@ export class Infos {
     for (const entry of entries) this.#infos.set(entry.id, { ...entry, settings: settingsOf(entry) })
     for (const entry of data) {
       if (entry.data.length > QUEUE_MAX)
-        throw new BardoError('bad-image', `terminal ${entry.tty_id} cannot have ${entry.data.length} bytes that were not read`)
+        throw new BardoError(
+          'bad-image',
+          `terminal ${entry.tty_id} cannot have ${entry.data.length} bytes that were not read`,
+        )
       this.#data.set(entry.tty_id, entry)
     }
   }
@@ -119,9 +133,12 @@ export class Infos {
     if (info.pty === undefined) return undefined
     for (const other of this.#infos.values())
       if (
-        other.pty?.index === info.pty.index && isMaster(other) !== isMaster(info) && other.settings !== undefined &&
+        other.pty?.index === info.pty.index &&
+        isMaster(other) !== isMaster(info) &&
+        other.settings !== undefined &&
         (other.devpts === undefined || info.devpts === undefined || other.devpts === info.devpts)
-      ) return other
+      )
+        return other
     return undefined
   }
 
@@ -149,7 +166,10 @@ export const isMaster = ({ id, type }: tty_info_entry): boolean => type === TtyT
 function settingsOf(entry: tty_info_entry): Settings | undefined {
   const { id, type, pty, termios, termios_locked, winsize } = entry
   if ((type === TtyType.PTY) !== (pty !== undefined))
-    throw new BardoError('bad-image', `terminal ${id} of type ${type} has ${pty === undefined ? 'no' : 'a'} number of a pty`)
+    throw new BardoError(
+      'bad-image',
+      `terminal ${id} of type ${type} has ${pty === undefined ? 'no' : 'a'} number of a pty`,
+    )
   if (termios === undefined && termios_locked === undefined && winsize === undefined) return undefined
   const settings = termios && termiosOfEntry(termios)
   const locked = termios_locked && termiosOfEntry(termios_locked)

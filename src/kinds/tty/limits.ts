@@ -33,7 +33,8 @@ export const otherTerminal: Limit = {
 export const ttyLimits: readonly Limit[] = [masterOutside, leaderOutside, lineDiscipline, otherTerminal]
 
 /** The option by which this very terminal stays outside. */
-export const externalOption = (rdev: number, dev: number): string => `--external '${externalKey({ kind: 'tty', rdev, dev })}'`
+export const externalOption = (rdev: number, dev: number): string =>
+  `--external '${externalKey({ kind: 'tty', rdev, dev })}'`
 
 /** Refuses with the options of this very terminal. */
 export function refuseTerminal(view: FileView, limit: Limit): never {
@@ -41,6 +42,9 @@ export function refuseTerminal(view: FileView, limit: Limit): never {
   const outside = externalOption(rdev, dev)
   return view.refuse({
     ...limit,
-    hint: limit === leaderOutside ? `${leaderOutside.hint}, or name it as outside: ${outside}` : `name it as outside: ${outside}`,
+    hint:
+      limit === leaderOutside
+        ? `${leaderOutside.hint}, or name it as outside: ${outside}`
+        : `name it as outside: ${outside}`,
   })
 }

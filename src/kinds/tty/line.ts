@@ -1,9 +1,7 @@
 // Consoles, virtual terminals and serial lines: devices of the machine, which are there before and after. They are opened
 // again by their path and get the settings that they had.
 import { TtyType, type tty_file_entry } from '../../image/messages/tty.ts'
-import {
-  F_SETFL, O_NONBLOCK, TCSETS2, TIOCEXCL, TIOCSLCKTRMIOS, TIOCSWINSZ,
-} from '../../linux/constants.ts'
+import { F_SETFL, O_NONBLOCK, TCSETS2, TIOCEXCL, TIOCSLCKTRMIOS, TIOCSWINSZ } from '../../linux/constants.ts'
 import { BardoError } from '../../base/errors.ts'
 import type { Slot } from '../../program/program.ts'
 import type { Build, FileView, Maker } from '../kind.ts'

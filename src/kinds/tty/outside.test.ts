@@ -5,7 +5,16 @@ import { BardoError } from '../../base/errors.ts'
 import type { External } from '../../base/options.ts'
 import { ImageDirectory } from '../../image/directory.ts'
 import { TtyType } from '../../image/messages/tty.ts'
-import { F_GETFL, F_SETFL, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDWR, TCSETS2, TIOCSWINSZ } from '../../linux/constants.ts'
+import {
+  F_GETFL,
+  F_SETFL,
+  O_CLOEXEC,
+  O_NOCTTY,
+  O_NONBLOCK,
+  O_RDWR,
+  TCSETS2,
+  TIOCSWINSZ,
+} from '../../linux/constants.ts'
 import { must, statOf, sys } from '../../linux/sys.ts'
 import { readSettings, readTermios, readWinsize } from './device.ts'
 import { Infos } from './info.ts'
@@ -69,7 +78,7 @@ test('a terminal that is given gets the settings and keeps its own size; each fi
   expect(readTermios(after.slave).c_lflag).toBe(0o5)
   expect(readWinsize(after.slave)).toMatchObject({ ws_row: 50, ws_col: 132 })
   expect(readlinkSync(`/proc/self/fd/${made}`)).toBe(readlinkSync(`/proc/self/fd/${after.slave}`))
-  must('fcntl', made!, F_SETFL, 0)
+  must('fcntl', made, F_SETFL, 0)
   expect(must('fcntl', after.slave, F_GETFL) & O_NONBLOCK).toBe(O_NONBLOCK)
 })
 
@@ -78,7 +87,9 @@ test('a terminal that controls a session of the tree is taken by its leader', ()
   const after = pair()
   const resource = nameOf(slave)
   const world: World = {
-    externals: [resource], inherited: [{ fd: after.slave, resource }], leaders: [77],
+    externals: [resource],
+    inherited: [{ fd: after.slave, resource }],
+    leaders: [77],
     sessions: [{ sid: 77, tty_nr: resource.rdev, tpgid: 78 }],
   }
   using rig = new Rig()
@@ -108,7 +119,9 @@ test('what is refused names the option to add', () => {
     `--inherit-fd 'fd[${file}]:${key}': descriptor ${file} is not an open terminal`,
   )
   const other = pair()
-  expect(wrongWith(() => rig.restore(ids, { inherited: [{ fd: other.master, resource: nameOf(slave) }] })).what).toContain('is the master of a pty')
+  expect(
+    wrongWith(() => rig.restore(ids, { inherited: [{ fd: other.master, resource: nameOf(slave) }] })).what,
+  ).toContain('is the master of a pty')
 })
 
 test("a shell's job is saved as CRIU saves it, and needs a terminal to come back to", () => {
@@ -141,7 +154,7 @@ test('a serial line is opened again by its path, with its settings', () => {
   const ids = rig.dump([fd], {}, false)
   expect(rig.images.read('TTY_INFO')[0]).toMatchObject({ id: 2020, type: TtyType.SERIAL })
   const [made] = later(rig.restore(ids))
-  expect(readSettings(made!)).toEqual(before!)
+  expect(readSettings(made!)).toEqual(before)
   expect(statOf(made!, '', 0x1000)).toEqual(statOf(fd, '', 0x1000))
 })
 
@@ -152,7 +165,9 @@ test("CRIU's image of a pair is read: settings in packed bytes, what was typed",
   closeSync(folder)
   const [master, slave] = [infos.get(1), infos.get(0)]
   expect(infos.peerOf(slave)).toBe(master)
-  expect([...slave.settings!.termios.c_cc.subarray(0, 12)]).toEqual([3, 0x1c, 0x7f, 0x15, 4, 0, 3, 0, 0x11, 0x13, 0x1a, 0])
+  expect([...slave.settings!.termios.c_cc.subarray(0, 12)]).toEqual([
+    3, 0x1c, 0x7f, 0x15, 4, 0, 3, 0, 0x11, 0x13, 0x1a, 0,
+  ])
   const { lines, rest } = infos.inputOf(slave)
   expect([lines.length, Buffer.from(rest).toString()]).toEqual([0, 'to slave'])
 })

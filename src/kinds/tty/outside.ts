@@ -5,7 +5,14 @@ import { externalKey, type External } from '../../base/options.ts'
 import { log } from '../../base/log.ts'
 import { TtyType, type tty_file_entry, type tty_info_entry } from '../../image/messages/tty.ts'
 import {
-  AT_FDCWD, F_DUPFD_CLOEXEC, F_SETFL, O_NONBLOCK, O_RDWR, TCSETS2, TIOCGPTN, TIOCGSID, TIOCSLCKTRMIOS,
+  AT_FDCWD,
+  F_DUPFD_CLOEXEC,
+  F_SETFL,
+  O_NONBLOCK,
+  TCSETS2,
+  TIOCGPTN,
+  TIOCGSID,
+  TIOCSLCKTRMIOS,
 } from '../../linux/constants.ts'
 import { OpenFile, sys } from '../../linux/sys.ts'
 import type { Slot } from '../../program/program.ts'
@@ -28,7 +35,9 @@ export function dumpOutside(view: FileView): number {
   // CRIU looks for the leader of every session that it finds in an image. One outside is no business of a restore.
   const inTree = session !== undefined && view.hasSession(session.sid)
   return saveInfo(view, {
-    id, type: TtyType.EXT_TTY, ...(inTree && { sid: session.sid, pgrp: Math.max(0, session.tpgid) }),
+    id,
+    type: TtyType.EXT_TTY,
+    ...(inTree && { sid: session.sid, pgrp: Math.max(0, session.tpgid) }),
   })
 }
 
@@ -76,7 +85,8 @@ function checked(given: Given): Given {
   }
   if (typeof ask(fd, TIOCGPTN, 4) === 'number') return given
   throw new BardoError('usage', `${as}: descriptor ${fd} is the master of a pty`, {
-    why: 'a terminal is its other end', hint: 'give a descriptor of the slave, /dev/pts/N',
+    why: 'a terminal is its other end',
+    hint: 'give a descriptor of the slave, /dev/pts/N',
   })
 }
 
@@ -85,7 +95,7 @@ export function missing(info: tty_info_entry): BardoError {
   const key = externalKey(nameOfTerminal(info.rdev, info.dev ?? 0))
   const isJob = info.type !== TtyType.EXT_TTY
   return new BardoError('usage', `no terminal is given for ${key}`, {
-    why: isJob ? "its other end was not in the tree" : 'it was outside the tree when that was dumped',
+    why: isJob ? 'its other end was not in the tree' : 'it was outside the tree when that was dumped',
     hint: `give one of your descriptors: --inherit-fd 'fd[1]:${key}'${isJob ? ', or the terminal that you are on: --shell-job (-j)' : ''}`,
   })
 }
@@ -146,6 +156,3 @@ function showRoot(at: Build, file: Slot<'fd'>): void {
   const [root] = at.images.readAny('PSTREE')
   if (root !== undefined && !at.hasTask(root.sid) && at.hasTask(root.pgid)) foreground(at, file, root.pgid)
 }
-
-/** The flags of descriptors of ours that only stand for something. */
-export const STAND_IN = O_RDWR

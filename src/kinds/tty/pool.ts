@@ -4,7 +4,15 @@
 // those are is looked up while the program is planned; if somebody else takes one meanwhile, the number is another one,
 // and nothing depends on it: slaves are opened through their master.
 import {
-  AT_FDCWD, EACCES, ENOENT, O_CLOEXEC, O_NOCTTY, O_RDWR, S_IFCHR, S_IFMT, TIOCGPTN,
+  AT_FDCWD,
+  EACCES,
+  ENOENT,
+  O_CLOEXEC,
+  O_NOCTTY,
+  O_RDWR,
+  S_IFCHR,
+  S_IFMT,
+  TIOCGPTN,
 } from '../../linux/constants.ts'
 import { readDirectory } from '../../linux/sys.ts'
 import { BardoError } from '../../base/errors.ts'
@@ -101,7 +109,9 @@ const isPtmx = (at: Build, path: string): boolean => {
 export function newMaster(at: Build, path: string | undefined, index: number): Slot<'fd'> {
   const found = [path, DEFAULT, '/dev/pts/ptmx'].find(one => one !== undefined && isPtmx(at, one))
   if (found === undefined)
-    throw new BardoError('refused', 'there is no /dev/ptmx to make a terminal with', { hint: 'mount devpts at /dev/pts' })
+    throw new BardoError('refused', 'there is no /dev/ptmx to make a terminal with', {
+      hint: 'mount devpts at /dev/pts',
+    })
   return at.get(pool, found).take(at, index)
 }
 

@@ -1,16 +1,38 @@
 // Pairs through a dump and a restore of our own descriptors: Linux says whether they are what they were.
 import { afterEach, expect, test } from 'bun:test'
-import { closeSync, fstatSync, readdirSync, readlinkSync } from 'node:fs'
+import { closeSync, fstatSync, mkdirSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs'
 import {
-  AT_EMPTY_PATH, F_GETFL, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_RDWR, POLLHUP, POLLIN, POLLOUT, POLLPRI, TCFLSH, TCOOFF, TCSETS2,
-  TCXONC, TIOCEXCL, TIOCGEXCL, TIOCGPKT, TIOCGPTLCK, TIOCGPTN, TIOCGPTPEER, TIOCPKT, TIOCSLCKTRMIOS, TIOCSPTLCK, TIOCSWINSZ,
+  F_GETFL,
+  O_CLOEXEC,
+  O_NOCTTY,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLPRI,
+  TCFLSH,
+  TCOOFF,
+  TCSETS2,
+  TCXONC,
+  TIOCEXCL,
+  TIOCGEXCL,
+  TIOCGPKT,
+  TIOCGPTLCK,
+  TIOCGPTN,
+  TIOCGPTPEER,
+  TIOCPKT,
+  TIOCSLCKTRMIOS,
+  TIOCSPTLCK,
+  TIOCSWINSZ,
 } from '../../linux/constants.ts'
 import { must, sys } from '../../linux/sys.ts'
 import { askNumber, isHungUp, pollFile, readSettings, readTermios } from './device.ts'
 import { atOnce } from './hands.ts'
 import { QUEUE_MAX, splitInput } from './queue.ts'
 import { int, refill } from './refill.ts'
-import { ioctl, newPair, read, Rig, write } from '../../../test/rigs/tty.ts'
+import { newPair, read, Rig, write } from '../../../test/rigs/tty.ts'
 import { ICANON, IXON, termiosBytes, TERMIOS_SIZE, VINTR, VMIN, VSTART, VSTOP, type Termios } from './termios.ts'
 
 const closing: number[] = []
@@ -39,12 +61,19 @@ test('settings, any speed, locked settings and the window size come back', () =>
   c_cc[VINTR] = 0x1d
   c_cc[VMIN] = 200
   set(slave, { c_cc, c_cflag: 0o10000 | 0o60, c_ispeed: 31250, c_ospeed: 31250, c_lflag: 0o105073 })
-  const locked = termiosBytes({ ...readTermios(slave), c_iflag: 0o400, c_oflag: 0, c_cflag: 0, c_lflag: 0o10, c_cc: new Uint8Array(19) })
+  const locked = termiosBytes({
+    ...readTermios(slave),
+    c_iflag: 0o400,
+    c_oflag: 0,
+    c_cflag: 0,
+    c_lflag: 0o10,
+    c_cc: new Uint8Array(19),
+  })
   must('ioctl', slave, TIOCSLCKTRMIOS, locked.subarray(0, TERMIOS_SIZE))
   must('ioctl', master, TIOCSWINSZ, new Uint8Array(Uint16Array.of(33, 77, 5, 6).buffer))
   const before = readSettings(slave)
   const [m, s] = through(master, slave)
-  expect(readSettings(s)).toEqual(before!)
+  expect(readSettings(s)).toEqual(before)
   expect(readSettings(m)!.termios.c_ospeed).toBe(31250)
 })
 
@@ -102,7 +131,7 @@ test.each([64, 257, 1000, 1792, 4096])('all that both directions hold comes back
   const bytes = Uint8Array.from({ length: 60_000 }, (_, i) => (i * i * 31 + i * 7) >> 3)
   const fill = (fd: number): number => {
     let done = 0
-    for (let n; (n = write(fd, bytes.subarray(done, done + size))) > 0; ) done += n
+    for (let n; (n = write(fd, bytes.subarray(done, done + size))) > 0;) done += n
     return done
   }
   const [typed, printed] = [fill(master), fill(slave)]
@@ -110,7 +139,7 @@ test.each([64, 257, 1000, 1792, 4096])('all that both directions hold comes back
   const [m, s] = through(master, slave)
   const all = (fd: number): string => {
     let text = ''
-    for (let got; typeof (got = read(fd)) === 'string'; ) text += got
+    for (let got; typeof (got = read(fd)) === 'string';) text += got
     return text
   }
   const text = (length: number): string => Buffer.from(bytes.subarray(0, length)).toString('latin1')
@@ -125,18 +154,22 @@ test('a new pair takes as much as an image may say', () => {
   must('fcntl', master, 4, O_NONBLOCK)
   const bytes = new Uint8Array(QUEUE_MAX).fill(0x41)
   refill(atOnce, master, slave, readTermios(slave), {
-    input: splitInput([], bytes), output: bytes, status: 0, stopped: false, packet: false,
+    input: splitInput([], bytes),
+    output: bytes,
+    status: 0,
+    stopped: false,
+    packet: false,
   })
   for (const fd of [master, slave]) {
     let length = 0
-    for (let got; typeof (got = read(fd)) === 'string'; ) length += got.length
+    for (let got; typeof (got = read(fd)) === 'string';) length += got.length
     expect(length).toBe(QUEUE_MAX)
   }
 })
 
 /** Numbers that look random and are the same each time. */
 function* random(seed: number): Generator<number, never> {
-  for (let x = seed * 2654435761; ; ) {
+  for (let x = seed * 2654435761; ;) {
     x = (Math.imul(x ^ (x >>> 15), 0x2c1b3c6d) + 0x9e3779b9) >>> 0
     yield x
   }
@@ -177,7 +210,7 @@ test('whatever is typed and printed, a pair that was restored goes on as its twi
     const seen = (fds: { master: number; slave: number }): unknown[] => {
       const all: unknown[] = []
       for (let round = 0; round < 2; round++) {
-        for (let got; typeof (got = read(fds.slave)) === 'string'; ) all.push(got)
+        for (let got; typeof (got = read(fds.slave)) === 'string';) all.push(got)
         while ((pollFile(fds.master) & POLLIN) !== 0) all.push(read(fds.master, 100_000))
         write(fds.master, 'and\n')
         settle(fds.slave, fds.master)
@@ -206,7 +239,7 @@ test('what a dump reads is there again afterwards', () => {
   using rig = new Rig()
   const before = readSettings(slave)
   rig.dump([slave, master], {}, false)
-  expect(readSettings(slave)).toEqual(before!)
+  expect(readSettings(slave)).toEqual(before)
   expect([read(slave), read(slave)]).toEqual(['whole\n', -11])
   write(master, 's\n')
   pollFile(slave, POLLIN, 1000)
@@ -277,7 +310,11 @@ test('several descriptions of a slave, each with its own flags', () => {
   const second = must('ioctl', master, TIOCGPTPEER, O_RDONLY | O_NOCTTY | O_CLOEXEC)
   using rig = new Rig()
   const made = later(...rig.restore(rig.dump([second, master, slave])))
-  expect(made.map(fd => must('fcntl', fd, F_GETFL) & (O_RDWR | O_NONBLOCK))).toEqual([O_RDONLY, O_RDWR, O_RDWR | O_NONBLOCK])
+  expect(made.map(fd => must('fcntl', fd, F_GETFL) & (O_RDWR | O_NONBLOCK))).toEqual([
+    O_RDONLY,
+    O_RDWR,
+    O_RDWR | O_NONBLOCK,
+  ])
   expect(rig.images.read('TTY_INFO').length).toBe(2)
 })
 
@@ -304,7 +341,6 @@ test('a slave whose master was closed is hung up again', () => {
 })
 
 test('two devpts with one number are two terminals', () => {
-  const { mkdirSync, rmdirSync } = require('node:fs') as typeof import('node:fs')
   const folder = `/tmp/bardo-devpts-${process.pid}`
   mkdirSync(folder)
   if (Bun.spawnSync(['mount', '-t', 'devpts', '-o', 'newinstance,ptmxmode=666', 'devpts', folder]).exitCode !== 0) {

@@ -2,8 +2,28 @@
 import { TtyType, type tty_data_entry, type tty_file_entry, type tty_info_entry } from '../../image/messages/tty.ts'
 import type { reg_file_entry } from '../../image/messages/regular.ts'
 import {
-  AT_EMPTY_PATH, AT_FDCWD, EPERM, FD_CLOEXEC, F_SETFD, F_SETFL, O_CLOEXEC, O_NONBLOCK, O_PATH, POLLHUP, TCSETS2, TIOCEXCL,
-  TIOCGPGRP, TIOCGPKT, TIOCGPTLCK, TIOCGPTN, TIOCGPTPEER, TIOCGSID, TIOCPKT, TIOCSLCKTRMIOS, TIOCSPTLCK, TIOCSWINSZ,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  EPERM,
+  FD_CLOEXEC,
+  F_SETFD,
+  F_SETFL,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_PATH,
+  POLLHUP,
+  TCSETS2,
+  TIOCEXCL,
+  TIOCGPGRP,
+  TIOCGPKT,
+  TIOCGPTLCK,
+  TIOCGPTN,
+  TIOCGPTPEER,
+  TIOCGSID,
+  TIOCPKT,
+  TIOCSLCKTRMIOS,
+  TIOCSPTLCK,
+  TIOCSWINSZ,
 } from '../../linux/constants.ts'
 import { must, OpenFile, refusal, statOf, sys, type Stat } from '../../linux/sys.ts'
 import { log } from '../../base/log.ts'
@@ -108,7 +128,8 @@ function saveMaster(pair: Pair, view: FileView, peer: Stat | undefined): void {
 function saveData(view: FileView, pair: Pair, entry: tty_data_entry): void {
   const { length } = entry.data
   if (length === 0) return
-  if (length > QUEUE_MAX) log.warn('kinds/tty', `${length - QUEUE_MAX} bytes of ${length} in pty ${pair.index} are not carried over`)
+  if (length > QUEUE_MAX)
+    log.warn('kinds/tty', `${length - QUEUE_MAX} bytes of ${length} in pty ${pair.index} are not carried over`)
   view.images.add('TTY_DATA', [], { ...entry, data: entry.data.subarray(0, QUEUE_MAX) })
 }
 
@@ -195,10 +216,14 @@ const pairs: Maker<number, Made> = {
       const slave = at.open('ioctl', master, TIOCGPTPEER, OURS)
       const input = slaveInfo === undefined ? NO_INPUT : infos.inputOf(slaveInfo)
       const queues = {
-        input, output: infos.outputOf(info), status: info.packet_status ?? 0, stopped: info.stopped === true,
+        input,
+        output: infos.outputOf(info),
+        status: info.packet_status ?? 0,
+        stopped: info.stopped === true,
         packet: info.packet_mode,
       }
-      if (isEmpty(input) && queues.output.length === 0 && queues.status === 0 && !queues.stopped) setPlain(at, master, settings, info)
+      if (isEmpty(input) && queues.output.length === 0 && queues.status === 0 && !queues.stopped)
+        setPlain(at, master, settings, info)
       else refill(said(at), master, slave, settings.termios, queues)
       if (control) controlSession(at, info, slave, 0)
     } else setPlain(at, master, settings, info)

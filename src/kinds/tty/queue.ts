@@ -91,8 +91,13 @@ export function inputOfEntry(entry: tty_data_entry, termios: Termios): Input {
   const { data } = entry
   const processed = Math.min(entry.unprocessed ?? data.length, data.length)
   const unprocessed = data.slice(processed)
-  if (!isCanonical(termios)) return { ...splitInput([], data.slice(0, processed)), unprocessed: joined([data.slice(PROCESSED_MAX, processed), unprocessed]) }
-  const ends = entry.line_ends.length > 0 || entry.unprocessed !== undefined ? entry.line_ends : endsFoundIn(data, termios)
+  if (!isCanonical(termios))
+    return {
+      ...splitInput([], data.slice(0, processed)),
+      unprocessed: joined([data.slice(PROCESSED_MAX, processed), unprocessed]),
+    }
+  const ends =
+    entry.line_ends.length > 0 || entry.unprocessed !== undefined ? entry.line_ends : endsFoundIn(data, termios)
   const eofs = new Set(entry.eof_ends)
   const lines: Line[] = []
   let from = 0
@@ -126,13 +131,21 @@ const TYPED_MAX = PROCESSED_MAX - 3
  * What has to be typed for `input` to be there again, and what must be typed later as if by hand, because the buffer
  * would be full.
  */
-export function typingOf(input: Input, termios: Termios): { readonly typing: readonly Typing[]; readonly byHand: Uint8Array } {
+export function typingOf(
+  input: Input,
+  termios: Termios,
+): { readonly typing: readonly Typing[]; readonly byHand: Uint8Array } {
   return isCanonical(termios) ? typeLines(input, termios) : typeBytes(input)
 }
 
 function typeLines(input: Input, termios: Termios): { typing: Typing[]; byHand: Uint8Array } {
   const ends = [NEWLINE, termios.c_cc[VEOL]!, termios.c_cc[VEOL2]!]
-  const [stop, start, quote, eof] = unusedBytes(new Set(ends), [0x13, 0x11, 0x16, CTRL_D]) as [number, number, number, number]
+  const [stop, start, quote, eof] = unusedBytes(new Set(ends), [0x13, 0x11, 0x16, CTRL_D]) as [
+    number,
+    number,
+    number,
+    number,
+  ]
   const special: Special = { stop, start, quote, eof }
   const quoted = new Set([...ends.filter(byte => byte !== DISABLED), stop, start, quote, eof])
   const typed: number[] = []

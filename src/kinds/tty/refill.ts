@@ -5,14 +5,40 @@
 // all has been processed. The line discipline works on its own time, so that has to be waited for: with the input ends a
 // character that stops output, and a master in packet mode is told of that (test/kernel/tty-stop-tells.test.ts).
 import {
-  TCFLSH, TCIFLUSH, TCOFLUSH, TCOOFF, TCOON, TCSETS2, TCXONC, TIOCPKT, TIOCPKT_DOSTOP, TIOCPKT_FLUSHREAD,
-  TIOCPKT_FLUSHWRITE, TIOCPKT_NOSTOP, TIOCPKT_START,
+  TCFLSH,
+  TCIFLUSH,
+  TCOFLUSH,
+  TCOOFF,
+  TCOON,
+  TCSETS2,
+  TCXONC,
+  TIOCPKT,
+  TIOCPKT_DOSTOP,
+  TIOCPKT_FLUSHREAD,
+  TIOCPKT_FLUSHWRITE,
+  TIOCPKT_NOSTOP,
+  TIOCPKT_START,
 } from '../../linux/constants.ts'
 import type { Hands } from './hands.ts'
 import { isEmpty, joined, PROCESSED_MAX, typingOf, type Input, type Special } from './queue.ts'
 import {
-  DISABLED, EXTPROC, hasUsualFlowControl, ICANON, IEXTEN, IXON, termiosBytes, VEOF, VEOL, VEOL2, VLNEXT, VMIN, VSTART,
-  VSTOP, VTIME, withFlowControl, type Termios,
+  DISABLED,
+  EXTPROC,
+  hasUsualFlowControl,
+  ICANON,
+  IEXTEN,
+  IXON,
+  termiosBytes,
+  VEOF,
+  VEOL,
+  VEOL2,
+  VLNEXT,
+  VMIN,
+  VSTART,
+  VSTOP,
+  VTIME,
+  withFlowControl,
+  type Termios,
 } from './termios.ts'
 
 export type Queues = {

@@ -13,12 +13,18 @@ export function controlSession(at: Build, { sid, pgrp }: Info, file: Slot<'fd'>,
   at.asLeader(sid, leader => void leader.call('ioctl', leader.borrow(file), TIOCSCTTY, how))
   if (pgrp === 0 || pgrp === sid) return
   // The group that was in the foreground may have ended: then no group is, and the leader's stays.
-  at.inTask(sid, 'terminals', leader =>
-    void leader.attempt([ESRCH, EPERM], 'ioctl', leader.borrow(file), TIOCSPGRP, leader.memory(int(pgrp))))
+  at.inTask(
+    sid,
+    'terminals',
+    leader => void leader.attempt([ESRCH, EPERM], 'ioctl', leader.borrow(file), TIOCSPGRP, leader.memory(int(pgrp))),
+  )
 }
 
 /** Says that group `pgrp` of our own session, a restored job, is in the foreground from when it runs. */
 export function foreground(at: Build, file: Slot<'fd'>, pgrp: number): void {
   // Where it is not our controlling terminal, or the group is in another session after all, nothing is to be shown.
-  at.later('go', late => void late.attempt([ENOTTY, EPERM, ESRCH, EINVAL], 'ioctl', file, TIOCSPGRP, late.memory(int(pgrp))))
+  at.later(
+    'go',
+    late => void late.attempt([ENOTTY, EPERM, ESRCH, EINVAL], 'ioctl', file, TIOCSPGRP, late.memory(int(pgrp))),
+  )
 }

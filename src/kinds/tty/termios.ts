@@ -1,5 +1,5 @@
 // The settings of a terminal: struct termios2 and struct winsize, and the same in images.
-import { termios_entry, winsize_entry } from '../../image/messages/tty.ts'
+import type { termios_entry, winsize_entry } from '../../image/messages/tty.ts'
 
 /** asm-generic/termbits.h: struct termios2 has the speeds behind struct termios. */
 export const TERMIOS2_SIZE = 44
@@ -35,9 +35,14 @@ export function termiosFrom(bytes: Uint8Array): Termios {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const hasSpeeds = bytes.length >= TERMIOS2_SIZE
   return {
-    c_iflag: view.getUint32(0, true), c_oflag: view.getUint32(4, true), c_cflag: view.getUint32(8, true),
-    c_lflag: view.getUint32(12, true), c_line: view.getUint8(16), c_cc: bytes.slice(CC_OFFSET, CC_OFFSET + CC_COUNT),
-    c_ispeed: hasSpeeds ? view.getUint32(36, true) : 0, c_ospeed: hasSpeeds ? view.getUint32(40, true) : 0,
+    c_iflag: view.getUint32(0, true),
+    c_oflag: view.getUint32(4, true),
+    c_cflag: view.getUint32(8, true),
+    c_lflag: view.getUint32(12, true),
+    c_line: view.getUint8(16),
+    c_cc: bytes.slice(CC_OFFSET, CC_OFFSET + CC_COUNT),
+    c_ispeed: hasSpeeds ? view.getUint32(36, true) : 0,
+    c_ospeed: hasSpeeds ? view.getUint32(40, true) : 0,
   }
 }
 
@@ -68,7 +73,16 @@ export function termiosEntry(termios: Termios): termios_entry {
 export function termiosOfEntry(entry: termios_entry): Termios | undefined {
   const { c_iflag, c_oflag, c_cflag, c_lflag, c_ispeed, c_ospeed } = entry
   if (entry.c_cc.length < CC_WORDS) return undefined
-  return { c_iflag, c_oflag, c_cflag, c_lflag, c_line: entry.c_line & 0xff, c_ispeed, c_ospeed, c_cc: characters(entry.c_cc) }
+  return {
+    c_iflag,
+    c_oflag,
+    c_cflag,
+    c_lflag,
+    c_line: entry.c_line & 0xff,
+    c_ispeed,
+    c_ospeed,
+    c_cc: characters(entry.c_cc),
+  }
 }
 
 /**

@@ -146,5 +146,5 @@ export function restoreOptions(at: Build, socket: Slot<'fd'>, opts: sk_opts_entr
   if (opts.so_linger !== undefined) set(SO_LINGER, new Uint8Array(new Uint32Array([1, opts.so_linger]).buffer))
   setTime(SO_SNDTIMEO, opts.so_snd_tmo_sec, opts.so_snd_tmo_usec)
   setTime(SO_RCVTIMEO, opts.so_rcv_tmo_sec, opts.so_rcv_tmo_usec)
-  if (opts.so_bound_dev !== undefined && opts.so_bound_dev !== '') set(SO_BINDTODEVICE, bytesOf(`${opts.so_bound_dev}\0`))
+  if (opts.so_bound_dev) set(SO_BINDTODEVICE, bytesOf(opts.so_bound_dev).subarray(0, IFNAMSIZ))
 }

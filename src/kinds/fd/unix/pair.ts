@@ -11,6 +11,9 @@ import { hasPackets, sendPackets } from './packets.ts'
 export const [TCP_ESTABLISHED, TCP_CLOSE, TCP_LISTEN] = [1, 7, 10]
 const TYPES: readonly number[] = [SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET]
 
+/** The room for a name in struct sockaddr_un. */
+const UNIX_PATH_MAX = 108
+
 const badSocket = (ino: number, why: string): BardoError =>
   new BardoError('bad-image', `unix socket ${ino} of files.img ${why}`)
 
@@ -103,6 +106,7 @@ function restoreAlone(at: Build, state: unix_sk_entry): Slot<'fd'> {
 export function restoreConnected(at: Build, state: unix_sk_entry): Slot<'fd'> {
   const { ino, peer, type } = state
   if (!TYPES.includes(type)) throw badSocket(ino, `is of type ${type}`)
+  if (state.name.length > UNIX_PATH_MAX) throw badSocket(ino, `has a name of ${state.name.length} bytes`)
   if (peer !== 0) {
     const other = at.get(sockets, 0).get(peer)
     if (other === undefined) throw badSocket(ino, `is connected to ${peer}, which files.img does not have`)

@@ -1,0 +1,79 @@
+// The workload `steady`, watched from outside: whether all its threads go on, and whether anything is left in it.
+import { expect } from 'bun:test'
+import { readFileSync } from 'node:fs'
+import { Run, until } from './harness.ts'
+import { look, peek, type VisibleState } from './visible-state.ts'
+import { workloads } from './workload-list.ts'
+
+const THREADS = 6
+/** A private mapping without a file that may be written and run: the target has none of its own. */
+const RWX = / rwxp 00:00 0 /
+
+type Seen = { readonly state: VisibleState; readonly leftovers: number }
+
+export class Steady {
+  readonly run = new Run(workloads.find(({ name }) => name === 'steady')!)
+  #before: VisibleState = {}
+  #vdso = ''
+
+  /** `busy`: its main thread computes. `waiting`: its main thread waits in calls, another computes. */
+  async start(main: 'busy' | 'waiting'): Promise<void> {
+    await this.run.start(main)
+    this.#before = this.#look().state
+    this.#vdso = this.vdso()
+  }
+
+  get pid(): number {
+    return this.run.pid
+  }
+
+  #look(): Seen {
+    const state = look(this.pid)
+    const task = state[this.pid] as { maps: string[] }
+    const maps = task.maps.filter(line => !RWX.test(line))
+    return { state: { ...state, [this.pid]: { ...task, maps } }, leftovers: task.maps.length - maps.length }
+  }
+
+  /** The contents of its vdso, which a dump uses for its first call. */
+  vdso(): string {
+    const line = readFileSync(`/proc/${this.pid}/maps`, 'latin1').split('\n').find(text => text.endsWith('[vdso]'))!
+    const [start, end] = line.split(' ')[0]!.split('-').map(text => BigInt(`0x${text}`)) as [bigint, bigint]
+    return Buffer.from(peek(this.pid, start, Number(end - start))).toString('hex')
+  }
+
+  #rounds(): bigint[] {
+    return [...new BigUint64Array(readFileSync(this.run.path('rounds')).buffer.slice(0, THREADS * 8))]
+  }
+
+  /** Throws unless every thread goes on, none found anything wrong, and all is as before; the leftover mappings. */
+  async mustBeAsBefore(what: string): Promise<number> {
+    const from = this.#rounds()
+    const stuck = (): string =>
+      `threads ${this.#rounds().flatMap((count, index) => (count > from[index]! + 1n ? [] : [index])).join(' ')} stand still`
+    try {
+      await until('all threads go on', () => this.#rounds().every((count, index) => count > from[index]! + 1n) || undefined, 3000)
+    } catch {
+      throw new Error(`${what}: ${stuck()}\n${this.run.result()}`)
+    }
+    if (this.run.result() !== '') throw new Error(`${what}:\n${this.run.result()}`)
+    // A signal of its own may be pending for a moment, and a tracer that was killed lets go a moment later.
+    let seen = this.#look()
+    for (let tries = 0; tries < 20 && !Bun.deepEquals(seen.state, this.#before); tries++) {
+      await Bun.sleep(5)
+      seen = this.#look()
+    }
+    try {
+      expect(seen.state).toEqual(this.#before)
+    } catch (cause) {
+      throw new Error(`${what}: not as before`, { cause })
+    }
+    return seen.leftovers
+  }
+
+  /** As `mustBeAsBefore`, and not a byte of ours is left. */
+  async mustBeUntouched(what: string): Promise<void> {
+    const leftovers = await this.mustBeAsBefore(what)
+    if (leftovers !== 0) throw new Error(`${what}: ${leftovers} mappings are left in it`)
+    if (this.vdso() !== this.#vdso) throw new Error(`${what}: its vdso has other contents`)
+  }
+}
