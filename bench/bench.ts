@@ -1,6 +1,15 @@
 // `npm run bench -- OTHER [--bardo PATH] [--loads a,b] [--runs N] [--each]`: the same loads with Bardo and with another
 // criu-compatible program, in turns; medians and ratios as a Markdown table. How to read it: docs/performance.md.
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -39,7 +48,10 @@ async function cleanUp(): Promise<void> {
  * fails. `megabytes` are written and deleted before (loads/timed.c says why).
  */
 async function timed(
-  program: string, args: readonly string[], images: string, megabytes: number,
+  program: string,
+  args: readonly string[],
+  images: string,
+  megabytes: number,
 ): Promise<{ ms: number; peak: number }> {
   const output = join(images, 'output')
   const line = [join(directory, 'timed'), String(COMMAND_SECONDS), String(megabytes), output]
@@ -50,7 +62,9 @@ async function timed(
   if (status !== 0) {
     const said = [join(images, 'log'), output].flatMap(path => {
       try {
-        return readFileSync(path, 'utf8').split('\n').filter(text => text.includes('Error'))
+        return readFileSync(path, 'utf8')
+          .split('\n')
+          .filter(text => text.includes('Error'))
       } catch {
         return []
       }
@@ -88,7 +102,8 @@ function empty(folder: string): void {
 
 async function measure(program: string, kind: LoadKind): Promise<Figures> {
   const [live, whole] = [newFolder(), newFolder()]
-  const run = (images: string, ...args: string[]): ReturnType<typeof timed> => timed(program, args, images, kind.megabytes)
+  const run = (images: string, ...args: string[]): ReturnType<typeof timed> =>
+    timed(program, args, images, kind.megabytes)
   const load = (running = new Load(kind, directory))
   try {
     await load.check()
@@ -122,12 +137,18 @@ function median(values: readonly number[]): number {
 
 /** Measures both in turns, the one that begins changing too. The first turn warms up and is not counted. */
 async function compare(kind: LoadKind, bardo: string, other: string, runs: number, each: boolean): Promise<void> {
-  const measured = new Map<string, Figures[]>([[bardo, []], [other, []]])
+  const measured = new Map<string, Figures[]>([
+    [bardo, []],
+    [other, []],
+  ])
   for (let run = 0; run <= runs; run++) {
     for (const program of run % 2 === 0 ? [bardo, other] : [other, bardo]) {
       const figures = await measure(program, kind)
       if (run > 0) measured.get(program)!.push(figures)
-      if (each) console.error(`${kind.name} run ${run} ${program}: ${FIGURES.map(({ key }) => figures[key].toFixed(1)).join(' ')}`)
+      if (each)
+        console.error(
+          `${kind.name} run ${run} ${program}: ${FIGURES.map(({ key }) => figures[key].toFixed(1)).join(' ')}`,
+        )
     }
   }
   for (const { key, title, digits } of FIGURES) {
@@ -141,7 +162,9 @@ async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     args: Bun.argv.slice(2),
     options: {
-      bardo: { type: 'string' }, loads: { type: 'string' }, runs: { type: 'string', default: '5' },
+      bardo: { type: 'string' },
+      loads: { type: 'string' },
+      runs: { type: 'string', default: '5' },
       each: { type: 'boolean', default: false },
     },
     allowPositionals: true,
@@ -156,9 +179,16 @@ async function main(): Promise<number> {
   const bardo = Bun.which(values.bardo ?? join(import.meta.dir, '../dist/bardo'))
   const other = Bun.which(positionals[0]!)
   if (bardo === null || other === null) {
-    console.error(bardo === null ? "there is no Bardo to measure: 'npm run build' makes dist/bardo" : `no program ${positionals[0]}`)
+    console.error(
+      bardo === null
+        ? "there is no Bardo to measure: 'npm run build' makes dist/bardo"
+        : `no program ${positionals[0]}`,
+    )
     return 1
   }
+  // A copy, so that a build meanwhile does not change what is measured.
+  const ours = join(directory, 'bardo')
+  copyFileSync(bardo, ours)
   adoptOrphans()
   compile(directory)
   console.log(`Medians of ${runs} runs each, in turns; ratio: Bardo / other.\n`)
@@ -166,7 +196,7 @@ async function main(): Promise<number> {
   let failed = 0
   for (const kind of kinds) {
     try {
-      await compare(kind!, bardo, other, runs, values.each)
+      await compare(kind!, ours, other, runs, values.each)
     } catch (error) {
       failed++
       console.log(`| ${kind!.title} | failed | | | |`)

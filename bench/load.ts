@@ -21,7 +21,14 @@ export const KINDS: readonly LoadKind[] = [
   { name: 'idle', title: 'one idle process', program: 'memory', args: ['0', '1'], tasks: 1, megabytes: 0 },
   { name: '64m', title: '64 MB', program: 'memory', args: ['64', '1'], tasks: 1, megabytes: 80 },
   { name: '1g', title: '1 GB dense', program: 'memory', args: ['1024', '1'], tasks: 1, megabytes: 1400 },
-  { name: 'sparse', title: '256 MB, every second page', program: 'memory', args: ['256', '2'], tasks: 1, megabytes: 160 },
+  {
+    name: 'sparse',
+    title: '256 MB, every second page',
+    program: 'memory',
+    args: ['256', '2'],
+    tasks: 1,
+    megabytes: 160,
+  },
   { name: 'processes', title: '100 processes', program: 'processes', args: ['100'], tasks: 100, megabytes: 20 },
   { name: 'threads', title: '200 threads', program: 'threads', args: ['200'], tasks: 200, megabytes: 10 },
 ]
@@ -63,7 +70,9 @@ export class Load {
     this.#kind = kind
     this.#board = openSync(path, 'w+')
     ftruncateSync(this.#board, BOARD_FILE_SIZE)
-    const printed = execFileSync(join(directory, kind.program), [path, ...kind.args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const printed = execFileSync(join(directory, kind.program), [path, ...kind.args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     this.pid = parseInt(printed.toString(), 10)
   }
 
@@ -109,7 +118,9 @@ export class Load {
 
   /** The pids of the tree: all that is in the session. */
   members(): number[] {
-    return (this.#pids = readdirSync('/proc').map(Number).filter(pid => pid > 0 && sessionOf(pid) === this.pid))
+    return (this.#pids = readdirSync('/proc')
+      .map(Number)
+      .filter(pid => pid > 0 && sessionOf(pid) === this.pid))
   }
 
   /** Waits until no pid of the tree is left; a restore needs them. */

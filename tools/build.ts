@@ -1,12 +1,15 @@
 // `npm run build`: makes dist/bardo, one executable with the runtime in it.
 // A link or a copy of it called `criu` behaves as criu.
-import { rmSync, statSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dir, '..')
-const outfile = join(root, 'dist', 'bardo')
+const directory = join(root, 'dist')
+const outfile = join(directory, 'bardo')
+// Made beside and moved into place: whoever runs the old one meanwhile keeps a whole one.
+const fresh = join(directory, `bardo.${process.pid}`)
 
-rmSync(outfile, { force: true })
+mkdirSync(directory, { recursive: true })
 const result = await Bun.build({
   entrypoints: [join(root, 'src/cli/main.ts')],
   target: 'bun',
@@ -15,7 +18,7 @@ const result = await Bun.build({
   minify: true,
   bytecode: true,
   compile: {
-    outfile,
+    outfile: fresh,
     // A bunfig.toml or .env of the working directory would run with our rights (docs/decisions/runtime.md).
     autoloadBunfig: false,
     autoloadDotenv: false,
@@ -25,5 +28,9 @@ const result = await Bun.build({
   throw: false,
 })
 for (const message of result.logs) console.error(String(message))
-if (!result.success) process.exit(1)
+if (!result.success) {
+  rmSync(fresh, { force: true })
+  process.exit(1)
+}
+renameSync(fresh, outfile)
 console.log(`dist/bardo: ${(statSync(outfile).size / 1e6).toFixed(0)} MB`)

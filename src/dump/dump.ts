@@ -8,7 +8,7 @@ import { ImageWriter } from '../image/writer.ts'
 import type { mm_entry } from '../image/messages/mm.ts'
 import type { core_entry } from '../image/messages/core.ts'
 import { AT_FDCWD } from '../linux/constants.ts'
-import type { DetailedMapping } from '../linux/proc/smaps.ts'
+import type { FlaggedMapping } from '../linux/proc/smaps.ts'
 import { readFile } from '../linux/sys.ts'
 import { FilterTable } from '../kinds/task/seccomp.ts'
 import { SCRATCH_FOR_PAGES } from '../kinds/mem/pages.ts'
@@ -31,7 +31,7 @@ type Dumped = {
   readonly facts: ProcessFacts
   readonly remote: Remote
   /** Mappings that a killed run left and this one has taken away. */
-  leftBehind: ReadonlySet<DetailedMapping>
+  leftBehind: ReadonlySet<FlaggedMapping>
   readonly ids: SharedIds
   readonly first: { vm: boolean; files: boolean; fs: boolean }
   answers: { process: ProcessAnswers; threads: ThreadAnswers[] }
@@ -112,7 +112,7 @@ function saveTree(
       )
       continue
     }
-    const remote = openRemote(facts, memory)
+    const remote = openRemote(facts)
     const one: Dumped = {
       facts, remote, leftBehind: new Set(), ids, first, answers: { process: undefined!, threads: [] }, saved: [], cores: [], exe: 0, cwd: 0, root: 0,
     }
@@ -131,7 +131,7 @@ function saveTree(
   return memory.counts
 }
 
-function openRemote(facts: ProcessFacts, memory: MemoryCollector): Remote {
+function openRemote(facts: ProcessFacts): Remote {
   const { process, pid, status } = facts
   const remote = new Remote(pid, process.leader, {
     ownPid: status.nstgid.at(-1) ?? pid,
@@ -140,12 +140,12 @@ function openRemote(facts: ProcessFacts, memory: MemoryCollector): Remote {
     caught: status.sigCgt,
     boot: findBootPlace(pid, facts.mappings),
   })
-  remote.open(scratchSize(facts) + (memory.writesItself(facts) ? SCRATCH_FOR_PAGES : 0))
+  remote.open(scratchSize(facts) + SCRATCH_FOR_PAGES)
   return remote
 }
 
 /** Takes away scratch memory of a run that was killed. */
-function removeLeftBehind(facts: ProcessFacts, remote: Remote): ReadonlySet<DetailedMapping> {
+function removeLeftBehind(facts: ProcessFacts, remote: Remote): ReadonlySet<FlaggedMapping> {
   const left = facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping))
   if (left.length === 0) return new Set()
   log.info(`process ${facts.pid} has scratch memory of a run that was killed: it is unmapped`)

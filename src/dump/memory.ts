@@ -4,7 +4,7 @@ import type { Report } from '../base/errors.ts'
 import { progress } from '../base/progress.ts'
 import type { ImageWriter } from '../image/writer.ts'
 import { PAGE_SIZE } from '../linux/constants.ts'
-import type { DetailedMapping } from '../linux/proc/smaps.ts'
+import type { FlaggedMapping } from '../linux/proc/smaps.ts'
 import { findPages, savePages, type PageRun } from '../kinds/mem/pages.ts'
 import { saveMappings, type Saved } from '../kinds/mem/mappings.ts'
 import { saveSharedMemory } from '../kinds/mem/shared.ts'
@@ -34,7 +34,7 @@ export class MemoryCollector {
   }
 
   /** Looks at the mappings of a process and saves their files; what cannot be carried over goes to the report. */
-  survey(facts: ProcessFacts, leftBehind: ReadonlySet<DetailedMapping>, brk: bigint): Saved[] {
+  survey(facts: ProcessFacts, leftBehind: ReadonlySet<FlaggedMapping>, brk: bigint): Saved[] {
     const heap = { start: facts.stat.start_brk, end: Number(brk) }
     // The facts were read before our scratch memory came; what a killed run left is gone again.
     const saved = saveMappings(facts.mappings.filter(mapping => !leftBehind.has(mapping)), heap)
@@ -73,11 +73,5 @@ export class MemoryCollector {
       const { pid, process } = facts
       this.counts.pages_written += savePages(this.#images, pid, pid, ++this.#pagesId, remote, process.leader, runs)
     }
-  }
-
-  /** Whether a process has so much memory that it writes it itself, which takes more scratch memory. */
-  writesItself(facts: ProcessFacts): boolean {
-    const anonymous_kb = facts.mappings.reduce((sum, mapping) => sum + mapping.anonymous_kb + mapping.swap_kb, 0)
-    return anonymous_kb >= 512
   }
 }

@@ -45,7 +45,7 @@ const askWord =
 
 function askProcess(table: Table, facts: ProcessFacts) {
   const answers = {
-    actions: askActions(table),
+    actions: askActions(facts.status.sigIgn | facts.status.sigCgt)(table),
     timers: askTimers(facts.timers)(table),
     subreaper: askWord(PR_GET_CHILD_SUBREAPER)(table),
   }
@@ -84,6 +84,7 @@ export function ask(remote: Remote, facts: ProcessFacts): { process: ProcessAnsw
     using table = remote.table(facts.process.leader, remote.start, processEnd)
     const answers = askProcess(table, facts)
     table.run()
+    facts.process.leader.giveBack()
     process = answers()
   }
   const threads: ThreadAnswers[] = []
@@ -95,10 +96,12 @@ export function ask(remote: Remote, facts: ProcessFacts): { process: ProcessAnsw
       tables.push(table)
       const answers = askThread(table)
       table.start()
-      return { table, answers }
+      return { table, thread, answers }
     })
-    for (const { table, answers } of batch) {
+    for (const { table, thread, answers } of batch) {
       table.finish()
+      // At once: the next tables lie where a thread that we are lost by now would look for its registers.
+      thread.giveBack()
       threads.push(answers())
     }
     for (const table of tables.reverse()) table[Symbol.dispose]()

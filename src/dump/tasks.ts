@@ -4,7 +4,7 @@ import { textOf } from '../base/bytes.ts'
 import { AT_FDCWD, ENOENT } from '../linux/constants.ts'
 import { parseAuxv } from '../linux/proc/auxv.ts'
 import { parseLimits, type Limit } from '../linux/proc/limits.ts'
-import { parseSmaps, type DetailedMapping } from '../linux/proc/smaps.ts'
+import { parseMappingFlags, type FlaggedMapping } from '../linux/proc/smaps.ts'
 import { parseStat, type Stat } from '../linux/proc/stat.ts'
 import { parseStatus, type Status } from '../linux/proc/status.ts'
 import { parseTimers, type PosixTimer } from '../linux/proc/timers.ts'
@@ -31,7 +31,7 @@ export type ProcessFacts = {
   readonly stat: Stat
   readonly status: Status
   readonly threads: readonly ThreadFacts[]
-  readonly mappings: readonly DetailedMapping[]
+  readonly mappings: readonly FlaggedMapping[]
   readonly auxv: readonly bigint[]
   readonly limits: readonly Limit[]
   readonly timers: readonly PosixTimer[]
@@ -63,7 +63,7 @@ export function readProcess(process: Process): ProcessFacts {
     stat,
     status: threads[0]!.status,
     threads,
-    mappings: parseSmaps(read(`/proc/${pid}/smaps`)),
+    mappings: parseMappingFlags(read(`/proc/${pid}/smaps`)),
     auxv: parseAuxv(read(`/proc/${pid}/auxv`)),
     limits: parseLimits(read(`/proc/${pid}/limits`)),
     timers: parseTimers(readFile(AT_FDCWD, `/proc/${pid}/timers`, [ENOENT]) ?? new Uint8Array()),

@@ -77,8 +77,16 @@ type Held<T extends Field, F extends Fields> =
 // The tuples keep `boolean` whole: a bare conditional type would split it.
 type One<V, F extends Fields> = [V] extends [Itself] ? StateOf<F> : V
 
-export function message<const F extends Fields>(name: string, fields: F): Message<F> {
-  return { name, fields }
+/** `fields` may be a function: it is called when the message is first used, since a run uses few of all there are. */
+export function message<const F extends Fields>(name: string, fields: F | (() => F)): Message<F> {
+  if (typeof fields !== 'function') return { name, fields }
+  let made: F | undefined
+  return {
+    name,
+    get fields() {
+      return (made ??= fields())
+    },
+  }
 }
 
 const enumerationName: unique symbol = Symbol('enumeration name')

@@ -34,6 +34,8 @@ export type Match = {
   readonly majors?: readonly number[]
   /** What the link of /proc/PID/fd/N begins with: `pipe:[`, `anon_inode:[timerfd]`. */
   readonly link?: string
+  /** Whether no directory names it. */
+  readonly nameless?: true
 }
 
 /** A session that tasks of the tree are in, as /proc/PID/stat tells. */
@@ -73,6 +75,15 @@ export interface FileView {
   keep(): number
   /** Runs `save` when all files of the tree have been seen, in the order of asking; it may refuse this file then. */
   atEnd(save: () => void): void
+  /**
+   * A process of each table of descriptors, as we see it: the one that this file was met in first, then the others in
+   * the order of the tree. Whole when all files have been seen.
+   */
+  readonly tables: readonly number[]
+  /** The id of the file that a process of `tables` has at `fd`, when all files have been seen. */
+  fileAt(pid: number, fd: number): number | undefined
+  /** Saves the bytes of this memory file as pagemap-shmem-`shmid`.img, later, with the other memory. */
+  saveMemory(shmid: number): void
   /** Where entries and data go that are not the file's own message. */
   readonly images: ImageWriter
   /** Refuses the dump of this file, by the name of a limit. */
@@ -112,8 +123,22 @@ export interface Build {
   readonly options: RestoreOptions
   /** The state of another file of the images, by its id: the name of a tty, kept as a REG file. */
   fileState(id: number): { readonly type: string; readonly state: unknown } | undefined
-  /** Makes file `id` as its kind says, once; a tty's companion, a mapped file. */
+  /** Makes file `id` as its kind says, once; a tty's companion, what an epoll watches. */
   file(id: number): Slot<'fd'>
+  /** The id of the file at number `fd` in the first table that has file `id` somewhere, and something at `fd`. */
+  beside(id: number, fd: number): number | undefined
+  /**
+   * Has the process in whose table file `id` is first make calls while it has these files at these numbers, and no
+   * others: for what notes the number, or the process. They are closed again; its own descriptors come later. Throws
+   * `bad-image` if no table has the file.
+   */
+  withNumbers(
+    id: number, files: readonly { readonly file: Slot<'fd'>; readonly number: number }[], say: (at: TaskBuild) => void,
+  ): void
+  /** Shared memory that has no name, as mmap makes it. */
+  sharedMemory(bytes: number): Slot<'fd'>
+  /** Fills a file with memory `shmid` of the images, in whole pages; it has nothing beyond `bytes`, rounded up to such. */
+  fillMemory(file: Slot<'fd'>, shmid: number | bigint, bytes: number): void
   /** Says more in a later phase: what must wait until the tasks exist. */
   later(phase: Phase, say: (at: Build) => void): void
   /** Says what task `pid` (its id in the image) does in `phase`. */
@@ -149,6 +174,10 @@ export interface FileKind<F extends Fields = Fields> {
   readonly writtenLast?: true
   dump(view: FileView): Omit<State<Message<F>>, 'id' | 'flags' | 'fown'>
   restore(state: State<Message<F>>, at: Build): Slot<'fd'>
+  /** For what is mapped as a file though it has no path: opens it with the flags that a mapping needs. */
+  map?(state: State<Message<F>>, flags: number, at: Build): Slot<'fd'>
+  /** Numbers of descriptors that `restore` uses, beside those of the tables. */
+  numbers?(state: State<Message<F>>): readonly number[]
 }
 
 /** Keeps the literal types of a kind, and checks it against the interface. */

@@ -122,17 +122,24 @@ export function bytesAt(address: number, length: number): Uint8Array {
 export class Arena {
   readonly address: number
   readonly size: number
-  readonly bytes: Uint8Array
-  readonly view: DataView
+  #bytes: Uint8Array | undefined
+  #view: DataView | undefined
   #used = 0
 
   constructor(size: number) {
     this.size = Math.ceil(size / PAGE) * PAGE
     this.address = syscall(NR_MMAP, 0, this.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     if (this.address < 0) throw new Error(`cannot map ${this.size} bytes: errno ${-this.address}`)
-    const buffer = view(this.address, this.size)
-    this.bytes = new Uint8Array(buffer)
-    this.view = new DataView(buffer)
+  }
+
+  // Views are made when they are first looked at: the collector counts their memory as its own, and runs for it, in the
+  // middle of a freeze (docs/performance.md). A buffer that only the kernel fills and empties needs none.
+  get bytes(): Uint8Array {
+    return (this.#bytes ??= bytesAt(this.address, this.size))
+  }
+
+  get view(): DataView {
+    return (this.#view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.size))
   }
 
   /** Takes `size` bytes, zeroed, aligned to 8; the address. */

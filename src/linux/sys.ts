@@ -8,7 +8,7 @@ import { NR, type CallName } from './nr.ts'
 /** An argument: a word, a string (NUL-terminated bytes for the kernel) or bytes (copied; the kernel's writes are lost). */
 export type Argument = Word | string | Uint8Array
 
-const SCRATCH_SIZE = 1 << 20
+const SCRATCH_SIZE = 256 << 10
 
 /** Scratch memory for single calls and small results. Whoever takes from it releases within the same function. */
 export const scratch = new Arena(SCRATCH_SIZE)

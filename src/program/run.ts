@@ -55,7 +55,7 @@ export class Runner {
   constructor(program: Program, suspendsSeccomp: boolean) {
     this.#program = program
     this.#suspendsSeccomp = suspendsSeccomp
-    this.#kept = new Arena(1 << 20)
+    this.#kept = new Arena(64 << 10)
     this.#findLastUses()
   }
 

@@ -5,6 +5,7 @@ import { log } from '../base/log.ts'
 import {
   AF_UNIX, AT_FDCWD, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET,
 } from '../linux/constants.ts'
+import { TAIL_SIZE } from '../linux/arch/x86-64.ts'
 import { Arena } from '../linux/ffi.ts'
 import { OpenFile, must, readDirectory, refusal, sys } from '../linux/sys.ts'
 import type { Remote, Table } from './remote.ts'
@@ -12,6 +13,8 @@ import type { Thread } from './stopped.ts'
 
 const CMSG_SIZE = 24 // header of 16, one int, padding
 const MSGHDR_SIZE = 56
+/** The table that closes what was lent. */
+const CLOSING_SIZE = 1024
 const arena = new Arena(4096)
 
 /** The `count` lowest descriptor numbers that a task does not use: those that its next calls will get. */
@@ -88,7 +91,10 @@ export class LentFile {
   }
 
   [Symbol.dispose](): void {
-    using table = this.#remote.table(this.#thread)
+    // Beside the tail and the undo calls of the last table, which are good until this one runs; behind it they would be
+    // wrong, since other threads could have got the same numbers.
+    const start = this.#remote.start + TAIL_SIZE
+    using table = this.#remote.table(this.#thread, start, start + CLOSING_SIZE)
     for (const fd of this.#numbers) table.call('close', [fd], { mayFail: true })
     table.run()
     for (let index = 0; index < this.#numbers.length; index++)

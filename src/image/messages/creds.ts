@@ -2,7 +2,7 @@
 import { bytes, message, optional, repeated, text, u32, type State } from '../words.ts'
 
 /** Capability sets are words of 32 bits, low ones first. */
-export const creds_entry = message('creds_entry', {
+export const creds_entry = message('creds_entry', () => ({
   uid: u32(1),
   gid: u32(2),
   euid: u32(3),
@@ -22,5 +22,5 @@ export const creds_entry = message('creds_entry', {
   apparmor_data: optional(bytes(17)), // Names of the stack of profiles.
   no_new_privs: optional(u32(18)), // 1 when set.
   cap_amb: repeated(u32(19)),
-})
+}))
 export type creds_entry = State<typeof creds_entry>

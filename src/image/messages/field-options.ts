@@ -1,7 +1,7 @@
 // How CRIU's own schema carries the hints that ours has as `hex`, `flags` and so on. In no image.
 import { bool, message, optional, text, type State } from '../words.ts'
 
-export const CRIU_Opts = message('CRIU_Opts', {
+export const CRIU_Opts = message('CRIU_Opts', () => ({
   hex: optional(bool(1)),
   ipadd: optional(bool(2)),
   flags: optional(text(3)),
@@ -9,5 +9,5 @@ export const CRIU_Opts = message('CRIU_Opts', {
   odev: optional(bool(5)),
   dict: optional(text(6)),
   conv: optional(text(7)),
-})
+}))
 export type CRIU_Opts = State<typeof CRIU_Opts>

@@ -18,17 +18,17 @@ export const fd_types = enumeration('fd_types', {
 })
 
 /** One descriptor number of a table of descriptors. */
-export const fdinfo_entry = message('fdinfo_entry', {
+export const fdinfo_entry = message('fdinfo_entry', () => ({
   id: u32(1), // The file_entry of that id and type.
   flags: u32(2), // FD_CLOEXEC or 0.
   type: choice(3, fd_types),
   fd: u32(4), // The number in the task.
   xattr_security_selinux: optional(text(5)),
-})
+}))
 export type fdinfo_entry = State<typeof fdinfo_entry>
 
 /** One open file description; of the optional fields the one that `type` names is there. */
-export const file_entry = message('file_entry', {
+export const file_entry = message('file_entry', () => ({
   type: choice(1, fd_types),
   id: u32(2), // Also in the message below.
   reg: optional(inner(3, reg_file_entry)),
@@ -51,5 +51,5 @@ export const file_entry = message('file_entry', {
   memfd: optional(inner(20, memfd_file_entry)),
   bpf: optional(inner(21, bpfmap_file_entry)),
   pidfd: optional(inner(22, pidfd_entry)),
-})
+}))
 export type file_entry = State<typeof file_entry>

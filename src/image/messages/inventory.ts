@@ -5,11 +5,11 @@ import { task_kobj_ids_entry } from './core.ts'
 export const lsmtype = enumeration('lsmtype', { NO_LSM: 0, SELINUX: 1, APPARMOR: 2 })
 
 /** A list of its own message, so that an empty one differs from none. */
-export const plugins_entry = message('plugins_entry', { plugins: repeated(text(12)) })
+export const plugins_entry = message('plugins_entry', () => ({ plugins: repeated(text(12)) }))
 export type plugins_entry = State<typeof plugins_entry>
 
 /** The mark of a whole image: without it there is nothing to restore. */
-export const inventory_entry = message('inventory_entry', {
+export const inventory_entry = message('inventory_entry', () => ({
   img_version: u32(1), // 2: common magics in front of each file.
   fdinfo_per_id: optional(bool(2)), // fdinfo files are named by files_id, not by pid.
   // Namespaces of the dumper: a task in the same ones is restored in those of the restorer.
@@ -24,12 +24,12 @@ export const inventory_entry = message('inventory_entry', {
   plugins_entry: optional(inner(12, plugins_entry)),
   dump_criu_run_id: optional(text(13)), // A UUID; firewall rules that hold connections back are named after it.
   allow_uprobes: optional(bool(14)),
-})
+}))
 export type inventory_entry = State<typeof inventory_entry>
 
 /** Asks the streamer for a file, or announces one. */
-export const img_streamer_request_entry = message('img_streamer_request_entry', { filename: text(1) })
+export const img_streamer_request_entry = message('img_streamer_request_entry', () => ({ filename: text(1) }))
 export type img_streamer_request_entry = State<typeof img_streamer_request_entry>
 
-export const img_streamer_reply_entry = message('img_streamer_reply_entry', { exists: bool(1) })
+export const img_streamer_reply_entry = message('img_streamer_reply_entry', () => ({ exists: bool(1) }))
 export type img_streamer_reply_entry = State<typeof img_streamer_reply_entry>

@@ -2,7 +2,7 @@
 import { bool, flags, hex, i32, inner, message, optional, repeated, s64, u32, u64, type State } from '../words.ts'
 
 /** One mapping. */
-export const vma_entry = message('vma_entry', {
+export const vma_entry = message('vma_entry', () => ({
   start: u64(1, hex),
   end: u64(2, hex),
   pgoff: u64(3), // Bytes, not pages.
@@ -13,18 +13,18 @@ export const vma_entry = message('vma_entry', {
   fd: s64(8), // -1 in images; the file is named by shmid.
   madv: optional(u64(9, hex)), // Bit n is advice n of madvise(2).
   fdflags: optional(u32(10, hex)), // How the mapped file was opened.
-})
+}))
 export type vma_entry = State<typeof vma_entry>
 
-export const aio_ring_entry = message('aio_ring_entry', {
+export const aio_ring_entry = message('aio_ring_entry', () => ({
   id: u64(1), // The address of the ring.
   nr_req: u32(2),
   ring_len: u32(3),
-})
+}))
 export type aio_ring_entry = State<typeof aio_ring_entry>
 
 /** One address space: the fields of prctl(PR_SET_MM), the auxiliary vector, the mappings in rising order. */
-export const mm_entry = message('mm_entry', {
+export const mm_entry = message('mm_entry', () => ({
   mm_start_code: u64(1, hex),
   mm_end_code: u64(2, hex),
   mm_start_data: u64(3, hex),
@@ -42,22 +42,22 @@ export const mm_entry = message('mm_entry', {
   dumpable: optional(i32(15)), // prctl(PR_GET_DUMPABLE).
   aios: repeated(inner(16, aio_ring_entry)),
   thp_disabled: optional(bool(17)),
-})
+}))
 export type mm_entry = State<typeof mm_entry>
 
 /** The first entry of a pagemap; the rest are pagemap_entry. */
-export const pagemap_head = message('pagemap_head', {
+export const pagemap_head = message('pagemap_head', () => ({
   pages_id: u32(1), // Names pages-<id>.img.
-})
+}))
 export type pagemap_head = State<typeof pagemap_head>
 
 /** A run of pages, in the order in which pages-<id>.img has their bytes. */
-export const pagemap_entry = message('pagemap_entry', {
+export const pagemap_entry = message('pagemap_entry', () => ({
   vaddr: u64(1, hex),
   compat_nr_pages: u32(2), // Older images have the count here; newer ones write 0 and nr_pages.
   in_parent: optional(bool(3)), // Older images say PE_PARENT this way.
   // PE_PRESENT: bytes are here. PE_PARENT: in the parent image. PE_LAZY: may be served later.
   flags: optional(u32(4, flags('pmap.flags'))),
   nr_pages: optional(u64(5)),
-})
+}))
 export type pagemap_entry = State<typeof pagemap_entry>

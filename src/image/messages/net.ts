@@ -6,21 +6,21 @@ import {
 export const SysctlType = enumeration('SysctlType', { CTL_STR: 5, CTL_32: 6 })
 
 /** One value: `iarg` or `sarg`, by type. */
-export const sysctl_entry = message('sysctl_entry', {
+export const sysctl_entry = message('sysctl_entry', () => ({
   type: choice(1, SysctlType),
   iarg: optional(i32(2)), // For CTL_32.
   sarg: optional(text(3)),
-})
+}))
 export type sysctl_entry = State<typeof sysctl_entry>
 
-export const netns_id = message('netns_id', {
+export const netns_id = message('netns_id', () => ({
   target_ns_id: u32(1), // The image's id of the other namespace.
   netnsid_value: i32(2), // Its number in this one.
-})
+}))
 export type netns_id = State<typeof netns_id>
 
 /** A network namespace: its sysctls, and the names it has for others. */
-export const netns_entry = message('netns_entry', {
+export const netns_entry = message('netns_entry', () => ({
   def_conf: repeated(i32(1)), // For old readers, like all_conf: sysctls by place.
   all_conf: repeated(i32(2)),
   def_conf4: repeated(inner(3, sysctl_entry)),
@@ -31,7 +31,7 @@ export const netns_entry = message('netns_entry', {
   ext_key: optional(text(8)),
   unix_conf: repeated(inner(9, sysctl_entry)),
   ipv4_sysctl: repeated(inner(10, sysctl_entry)),
-})
+}))
 export type netns_entry = State<typeof netns_entry>
 
 /** Kinds of network device; `EXTLINK` is one that a script makes before the restore. */
@@ -40,20 +40,20 @@ export const nd_type = enumeration('nd_type', {
 })
 
 /** A tun or tap device. */
-export const tun_link_entry = message('tun_link_entry', {
+export const tun_link_entry = message('tun_link_entry', () => ({
   flags: u32(1, hex),
   owner: i32(2),
   group: i32(3),
   vnethdr: u32(4),
   sndbuf: u32(5),
-})
+}))
 export type tun_link_entry = State<typeof tun_link_entry>
 
-export const macvlan_link_entry = message('macvlan_link_entry', { mode: u32(1), flags: optional(u32(2)) })
+export const macvlan_link_entry = message('macvlan_link_entry', () => ({ mode: u32(1), flags: optional(u32(2)) }))
 export type macvlan_link_entry = State<typeof macvlan_link_entry>
 
 /** An IPv6-in-IPv4 tunnel. */
-export const sit_entry = message('sit_entry', {
+export const sit_entry = message('sit_entry', () => ({
   link: optional(u32(1)),
   local: repeated(u32(2, ip)),
   remote: repeated(u32(3, ip)),
@@ -70,11 +70,11 @@ export const sit_entry = message('sit_entry', {
   rd_prefix: repeated(u32(14, ip)),
   relay_prefixlen: optional(u32(15)),
   relay_prefix: repeated(u32(16, ip)),
-})
+}))
 export type sit_entry = State<typeof sit_entry>
 
 /** A network device. */
-export const net_device_entry = message('net_device_entry', {
+export const net_device_entry = message('net_device_entry', () => ({
   type: choice(1, nd_type),
   ifindex: u32(2),
   mtu: u32(3),
@@ -90,14 +90,14 @@ export const net_device_entry = message('net_device_entry', {
   peer_nsid: optional(u32(13)),
   master: optional(u32(14)),
   sit: optional(inner(15, sit_entry)),
-})
+}))
 export type net_device_entry = State<typeof net_device_entry>
 
 /** An open file description of /dev/net/tun. */
-export const tunfile_entry = message('tunfile_entry', {
+export const tunfile_entry = message('tunfile_entry', () => ({
   id: u32(1),
   netdev: optional(text(2)), // Absent: not attached to a device yet.
   detached: optional(bool(3)),
   ns_id: optional(u32(4)),
-})
+}))
 export type tunfile_entry = State<typeof tunfile_entry>

@@ -4,32 +4,32 @@ import {
 } from '../words.ts'
 
 /** Names of the machine. */
-export const utsns_entry = message('utsns_entry', { nodename: text(1), domainname: text(2) })
+export const utsns_entry = message('utsns_entry', () => ({ nodename: text(1), domainname: text(2) }))
 export type utsns_entry = State<typeof utsns_entry>
 
-export const timespec = message('timespec', { tv_sec: u64(1), tv_nsec: u64(2) })
+export const timespec = message('timespec', () => ({ tv_sec: u64(1), tv_nsec: u64(2) }))
 export type timespec = State<typeof timespec>
 
 /** The clocks of a time namespace when it was dumped. */
-export const timens_entry = message('timens_entry', { monotonic: inner(1, timespec), boottime: inner(2, timespec) })
+export const timens_entry = message('timens_entry', () => ({ monotonic: inner(1, timespec), boottime: inner(2, timespec) }))
 export type timens_entry = State<typeof timens_entry>
 
 /** A pid namespace that the restore joins. */
-export const pidns_entry = message('pidns_entry', { ext_key: optional(text(1)) })
+export const pidns_entry = message('pidns_entry', () => ({ ext_key: optional(text(1)) }))
 export type pidns_entry = State<typeof pidns_entry>
 
 /** One line of uid_map or gid_map. */
-export const uid_gid_extent = message('uid_gid_extent', {
+export const uid_gid_extent = message('uid_gid_extent', () => ({
   first: u32(1),
   lower_first: u32(2), // In the parent namespace.
   count: u32(3),
-})
+}))
 export type uid_gid_extent = State<typeof uid_gid_extent>
 
-export const userns_entry = message('userns_entry', {
+export const userns_entry = message('userns_entry', () => ({
   uid_map: repeated(inner(1, uid_gid_extent)),
   gid_map: repeated(inner(2, uid_gid_extent)),
-})
+}))
 export type userns_entry = State<typeof userns_entry>
 
 /** File systems that a mount can be of; `AUTO` goes by `fsname`. */
@@ -40,7 +40,7 @@ export const fstype = enumeration('fstype', {
 })
 
 /** A mount, as mountinfo shows it. */
-export const mnt_entry = message('mnt_entry', {
+export const mnt_entry = message('mnt_entry', () => ({
   fstype: u32(1), // An fstype.
   mnt_id: u32(2),
   root_dev: u32(3, dev), // Device of its file system.
@@ -59,11 +59,11 @@ export const mnt_entry = message('mnt_entry', {
   deleted: optional(bool(16)),
   sb_flags: optional(u32(17, hex)),
   ext_key: optional(text(18)), // The name by which --external gave it.
-})
+}))
 export type mnt_entry = State<typeof mnt_entry>
 
 /** An autofs mount, whose daemon may be in the tree. */
-export const autofs_entry = message('autofs_entry', {
+export const autofs_entry = message('autofs_entry', () => ({
   fd: i32(1), // The daemon's end of its pipe, -1 for a daemon outside.
   pgrp: i32(2),
   timeout: i32(3),
@@ -73,11 +73,11 @@ export const autofs_entry = message('autofs_entry', {
   uid: optional(i32(7)),
   gid: optional(i32(8)),
   read_fd: optional(i32(9)),
-})
+}))
 export type autofs_entry = State<typeof autofs_entry>
 
 /** A registered binary format. */
-export const binfmt_misc_entry = message('binfmt_misc_entry', {
+export const binfmt_misc_entry = message('binfmt_misc_entry', () => ({
   name: text(1),
   enabled: bool(2),
   interpreter: text(3),
@@ -86,5 +86,5 @@ export const binfmt_misc_entry = message('binfmt_misc_entry', {
   magic: optional(text(6)),
   mask: optional(text(7)),
   offset: optional(i32(8)),
-})
+}))
 export type binfmt_misc_entry = State<typeof binfmt_misc_entry>

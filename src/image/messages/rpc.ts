@@ -15,41 +15,41 @@ export const criu_network_lock_method = enumeration('criu_network_lock_method', 
 
 export const criu_pre_dump_mode = enumeration('criu_pre_dump_mode', { SPLICE: 1, VM_READ: 2 })
 
-export const criu_page_server_info = message('criu_page_server_info', {
+export const criu_page_server_info = message('criu_page_server_info', () => ({
   address: optional(text(1)),
   port: optional(i32(2)),
   pid: optional(i32(3)),
   fd: optional(i32(4)), // An open connection.
-})
+}))
 export type criu_page_server_info = State<typeof criu_page_server_info>
 
-export const criu_veth_pair = message('criu_veth_pair', { if_in: text(1), if_out: text(2) })
+export const criu_veth_pair = message('criu_veth_pair', () => ({ if_in: text(1), if_out: text(2) }))
 export type criu_veth_pair = State<typeof criu_veth_pair>
 
-export const ext_mount_map = message('ext_mount_map', { key: text(1), val: text(2) })
+export const ext_mount_map = message('ext_mount_map', () => ({ key: text(1), val: text(2) }))
 export type ext_mount_map = State<typeof ext_mount_map>
 
-export const join_namespace = message('join_namespace', {
+export const join_namespace = message('join_namespace', () => ({
   ns: text(1),
   ns_file: text(2), // A pid or a path.
   extra_opt: optional(text(3)), // For user namespaces: uid,gid.
-})
+}))
 export type join_namespace = State<typeof join_namespace>
 
-export const inherit_fd = message('inherit_fd', { key: text(1), fd: i32(2) })
+export const inherit_fd = message('inherit_fd', () => ({ key: text(1), fd: i32(2) }))
 export type inherit_fd = State<typeof inherit_fd>
 
-export const cgroup_root = message('cgroup_root', {
+export const cgroup_root = message('cgroup_root', () => ({
   ctrl: optional(text(1)), // Absent: for all controllers.
   path: text(2),
-})
+}))
 export type cgroup_root = State<typeof cgroup_root>
 
-export const unix_sk = message('unix_sk', { inode: u32(1) })
+export const unix_sk = message('unix_sk', () => ({ inode: u32(1) }))
 export type unix_sk = State<typeof unix_sk>
 
 /** The options of a request; each is the command line's of that name. */
-export const criu_opts = message('criu_opts', {
+export const criu_opts = message('criu_opts', () => ({
   images_dir_fd: i32(1), // A descriptor of the client's, read as /proc/<client>/fd/<n>.
   images_dir: optional(text(68)), // Only when images_dir_fd is -1.
   pid: optional(i32(2)), // Absent on dump: the client itself.
@@ -120,55 +120,55 @@ export const criu_opts = message('criu_opts', {
   leave_stopped: optional(bool(69)),
   display_stats: optional(bool(70)),
   log_to_stderr: optional(bool(71)),
-})
+}))
 export type criu_opts = State<typeof criu_opts>
 
-export const criu_dump_resp = message('criu_dump_resp', {
+export const criu_dump_resp = message('criu_dump_resp', () => ({
   restored: optional(bool(1)), // The caller is reading this in the restored process.
-})
+}))
 export type criu_dump_resp = State<typeof criu_dump_resp>
 
-export const criu_restore_resp = message('criu_restore_resp', { pid: i32(1) })
+export const criu_restore_resp = message('criu_restore_resp', () => ({ pid: i32(1) }))
 export type criu_restore_resp = State<typeof criu_restore_resp>
 
 /** A stage that was reached; the client answers before we go on. */
-export const criu_notify = message('criu_notify', {
+export const criu_notify = message('criu_notify', () => ({
   script: optional(text(1)), // The name of the stage: pre-dump, post-restore, …
   pid: optional(i32(2)),
-})
+}))
 export type criu_notify = State<typeof criu_notify>
 
 /** What a client asks about, and in the answer what there is. */
-export const criu_features = message('criu_features', {
+export const criu_features = message('criu_features', () => ({
   mem_track: optional(bool(1)),
   lazy_pages: optional(bool(2)),
   pidfd_store: optional(bool(3)),
-})
+}))
 export type criu_features = State<typeof criu_features>
 
 /** A request. */
-export const criu_req = message('criu_req', {
+export const criu_req = message('criu_req', () => ({
   type: choice(1, criu_req_type),
   opts: optional(inner(2, criu_opts)),
   notify_success: optional(bool(3)), // The client acknowledges a stage.
   keep_open: optional(bool(4)), // More requests follow on the connection.
   features: optional(inner(5, criu_features)),
   pid: optional(u32(6)), // For WAIT_PID.
-})
+}))
 export type criu_req = State<typeof criu_req>
 
-export const criu_version = message('criu_version', {
+export const criu_version = message('criu_version', () => ({
   major_number: i32(1),
   minor_number: i32(2),
   gitid: optional(text(3)),
   sublevel: optional(i32(4)),
   extra: optional(i32(5)),
   name: optional(text(6)),
-})
+}))
 export type criu_version = State<typeof criu_version>
 
 /** An answer. */
-export const criu_resp = message('criu_resp', {
+export const criu_resp = message('criu_resp', () => ({
   type: choice(1, criu_req_type),
   success: bool(2),
   dump: optional(inner(3, criu_dump_resp)),
@@ -180,5 +180,5 @@ export const criu_resp = message('criu_resp', {
   cr_errmsg: optional(text(9)),
   version: optional(inner(10, criu_version)),
   status: optional(i32(11)), // For WAIT_PID.
-})
+}))
 export type criu_resp = State<typeof criu_resp>

@@ -6,7 +6,7 @@ import {
 import { fown_entry } from './fown.ts'
 
 /** Options of SOL_SOCKET. */
-export const sk_opts_entry = message('sk_opts_entry', {
+export const sk_opts_entry = message('sk_opts_entry', () => ({
   so_sndbuf: u32(1),
   so_rcvbuf: u32(2),
   so_snd_tmo_sec: u64(3),
@@ -32,39 +32,39 @@ export const sk_opts_entry = message('sk_opts_entry', {
   so_oobinline: optional(u32(23)),
   so_linger: optional(u32(24)), // Seconds; absent when off.
   so_buf_lock: optional(u32(25)),
-})
+}))
 export type sk_opts_entry = State<typeof sk_opts_entry>
 
 export const sk_shutdown = enumeration('sk_shutdown', { NONE: 0, READ: 1, WRITE: 2, BOTH: 3 })
 
-export const ip_opts_raw_entry = message('ip_opts_raw_entry', {
+export const ip_opts_raw_entry = message('ip_opts_raw_entry', () => ({
   hdrincl: optional(bool(1)),
   nodefrag: optional(bool(2)),
   checksum: optional(bool(3)),
   icmpv_filter: repeated(u32(4)),
-})
+}))
 export type ip_opts_raw_entry = State<typeof ip_opts_raw_entry>
 
-export const ip_opts_entry = message('ip_opts_entry', {
+export const ip_opts_entry = message('ip_opts_entry', () => ({
   freebind: optional(bool(1)),
   raw: optional(inner(4, ip_opts_raw_entry)),
   pktinfo: optional(bool(5)),
   tos: optional(u32(6)),
   ttl: optional(u32(7)),
-})
+}))
 export type ip_opts_entry = State<typeof ip_opts_entry>
 
-export const tcp_opts_entry = message('tcp_opts_entry', {
+export const tcp_opts_entry = message('tcp_opts_entry', () => ({
   cork: optional(bool(1)),
   nodelay: optional(bool(2)),
   keepcnt: optional(u32(3)),
   keepidle: optional(u32(4)),
   keepintvl: optional(u32(5)),
-})
+}))
 export type tcp_opts_entry = State<typeof tcp_opts_entry>
 
 /** An IPv4 or IPv6 socket. Addresses are words in network byte order: one, or four. */
-export const inet_sk_entry = message('inet_sk_entry', {
+export const inet_sk_entry = message('inet_sk_entry', () => ({
   id: u32(1),
   ino: u32(2),
   family: u32(3, dict('sk')),
@@ -85,11 +85,11 @@ export const inet_sk_entry = message('inet_sk_entry', {
   ns_id: optional(u32(18)),
   shutdown: optional(choice(19, sk_shutdown)),
   tcp_opts: optional(inner(20, tcp_opts_entry)),
-})
+}))
 export type inet_sk_entry = State<typeof inet_sk_entry>
 
 /** A TCP connection in repair mode; the bytes of both queues follow the entry. */
-export const tcp_stream_entry = message('tcp_stream_entry', {
+export const tcp_stream_entry = message('tcp_stream_entry', () => ({
   inq_len: u32(1),
   inq_seq: u32(2),
   outq_len: u32(3),
@@ -107,15 +107,15 @@ export const tcp_stream_entry = message('tcp_stream_entry', {
   max_window: optional(u32(15)),
   rcv_wnd: optional(u32(16)),
   rcv_wup: optional(u32(17)),
-})
+}))
 export type tcp_stream_entry = State<typeof tcp_stream_entry>
 
 /** Permissions of a bound socket's file. */
-export const file_perms_entry = message('file_perms_entry', { mode: u32(1), uid: u32(2), gid: u32(3) })
+export const file_perms_entry = message('file_perms_entry', () => ({ mode: u32(1), uid: u32(2), gid: u32(3) }))
 export type file_perms_entry = State<typeof file_perms_entry>
 
 /** A unix socket. `peer` is the inode of the other end, 0 for none. */
-export const unix_sk_entry = message('unix_sk_entry', {
+export const unix_sk_entry = message('unix_sk_entry', () => ({
   id: u32(1),
   ino: u32(2),
   type: u32(3, dict('sk')),
@@ -133,13 +133,13 @@ export const unix_sk_entry = message('unix_sk_entry', {
   deleted: optional(bool(15)), // Its file was unlinked.
   ns_id: optional(u32(16)),
   mnt_id: optional(s32(17), -1),
-})
+}))
 export type unix_sk_entry = State<typeof unix_sk_entry>
 
-export const packet_mclist = message('packet_mclist', { index: u32(1), type: u32(2), addr: bytes(3) })
+export const packet_mclist = message('packet_mclist', () => ({ index: u32(1), type: u32(2), addr: bytes(3) }))
 export type packet_mclist = State<typeof packet_mclist>
 
-export const packet_ring = message('packet_ring', {
+export const packet_ring = message('packet_ring', () => ({
   block_size: u32(1),
   block_nr: u32(2),
   frame_size: u32(3),
@@ -147,11 +147,11 @@ export const packet_ring = message('packet_ring', {
   retire_tmo: u32(5),
   sizeof_priv: u32(6),
   features: u32(7),
-})
+}))
 export type packet_ring = State<typeof packet_ring>
 
 /** An AF_PACKET socket. */
-export const packet_sock_entry = message('packet_sock_entry', {
+export const packet_sock_entry = message('packet_sock_entry', () => ({
   id: u32(1),
   type: u32(2),
   protocol: u32(3),
@@ -172,10 +172,10 @@ export const packet_sock_entry = message('packet_sock_entry', {
   rx_ring: optional(inner(18, packet_ring)),
   tx_ring: optional(inner(19, packet_ring)),
   ns_id: optional(u32(20)),
-})
+}))
 export type packet_sock_entry = State<typeof packet_sock_entry>
 
-export const netlink_sk_entry = message('netlink_sk_entry', {
+export const netlink_sk_entry = message('netlink_sk_entry', () => ({
   id: u32(1),
   ino: u32(2),
   protocol: u32(3),
@@ -188,20 +188,20 @@ export const netlink_sk_entry = message('netlink_sk_entry', {
   fown: inner(11, fown_entry),
   opts: inner(12, sk_opts_entry),
   ns_id: optional(u32(13)),
-})
+}))
 export type netlink_sk_entry = State<typeof netlink_sk_entry>
 
 /** What came with a message: descriptors. */
-export const scm_entry = message('scm_entry', {
+export const scm_entry = message('scm_entry', () => ({
   type: u32(1), // SCM_RIGHTS.
   rights: repeated(u32(2)), // File ids.
-})
+}))
 export type scm_entry = State<typeof scm_entry>
 
 /** What was in a socket's queue, one message; its bytes follow the entry. */
-export const sk_packet_entry = message('sk_packet_entry', {
+export const sk_packet_entry = message('sk_packet_entry', () => ({
   id_for: u32(1), // The file id of the socket whose queue it is.
   length: u32(2),
   scm: repeated(inner(4, scm_entry)),
-})
+}))
 export type sk_packet_entry = State<typeof sk_packet_entry>

@@ -3,7 +3,7 @@ import { bool, bytes, choice, enumeration, hex, inner, message, optional, repeat
 import { fown_entry } from './fown.ts'
 
 /** struct ktermios; `c_cc` has one word for each control character. */
-export const termios_entry = message('termios_entry', {
+export const termios_entry = message('termios_entry', () => ({
   c_iflag: u32(1),
   c_oflag: u32(2),
   c_cflag: u32(3),
@@ -12,25 +12,25 @@ export const termios_entry = message('termios_entry', {
   c_ispeed: u32(6),
   c_ospeed: u32(7),
   c_cc: repeated(u32(8)),
-})
+}))
 export type termios_entry = State<typeof termios_entry>
 
-export const winsize_entry = message('winsize_entry', {
+export const winsize_entry = message('winsize_entry', () => ({
   ws_row: u32(1),
   ws_col: u32(2),
   ws_xpixel: u32(3),
   ws_ypixel: u32(4),
-})
+}))
 export type winsize_entry = State<typeof winsize_entry>
 
-export const tty_pty_entry = message('tty_pty_entry', { index: u32(1) })
+export const tty_pty_entry = message('tty_pty_entry', () => ({ index: u32(1) }))
 export type tty_pty_entry = State<typeof tty_pty_entry>
 
 /** `EXT_TTY` is one that stays outside the tree and is given anew on restore. */
 export const TtyType = enumeration('TtyType', { UNKNOWN: 0, PTY: 1, CONSOLE: 2, VT: 3, CTTY: 4, EXT_TTY: 5, SERIAL: 6 })
 
 /** A terminal, or one end of a pair. */
-export const tty_info_entry = message('tty_info_entry', {
+export const tty_info_entry = message('tty_info_entry', () => ({
   id: u32(1), // What tty_file_entry names it by.
   type: choice(2, TtyType),
   locked: bool(3), // TIOCGPTLCK.
@@ -55,25 +55,25 @@ export const tty_info_entry = message('tty_info_entry', {
   slave_mode: optional(u32(1006)),
   real_rdev: optional(u32(1007)), // Of /dev/tty: the terminal behind it.
   real_dev: optional(u32(1008)),
-})
+}))
 export type tty_info_entry = State<typeof tty_info_entry>
 
 /** An open file description of a terminal. */
-export const tty_file_entry = message('tty_file_entry', {
+export const tty_file_entry = message('tty_file_entry', () => ({
   id: u32(1),
   tty_info_id: u32(2),
   flags: u32(3, hex),
   fown: inner(4, fown_entry),
   regf_id: optional(u32(6)), // The file id of its path; an external terminal has none.
-})
+}))
 export type tty_file_entry = State<typeof tty_file_entry>
 
 /** What was written to a terminal and not yet read. */
-export const tty_data_entry = message('tty_data_entry', {
+export const tty_data_entry = message('tty_data_entry', () => ({
   tty_id: u32(1), // A tty_info_entry's id.
   data: bytes(2),
   line_ends: repeated(u32(1000)), // In canonical mode: how far into data each whole line reaches.
   eof_ends: repeated(u32(1001)), // Those of them whose last byte is the character for the end of the file.
   unprocessed: optional(u32(1002)), // From where on the line discipline has not seen the bytes.
-})
+}))
 export type tty_data_entry = State<typeof tty_data_entry>

@@ -4,7 +4,7 @@ import type { vma_entry } from '../../image/messages/mm.ts'
 import {
   MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, O_RDONLY, O_RDWR, PROT_WRITE,
 } from '../../linux/constants.ts'
-import { VM_FLAG, type DetailedMapping } from '../../linux/proc/smaps.ts'
+import { VM_FLAG, type FlaggedMapping } from '../../linux/proc/smaps.ts'
 
 /** Bits of vma_entry.status (CRIU's VMA_AREA_… and VMA_…). */
 export const STATUS = {
@@ -35,16 +35,16 @@ export type Backing =
   | { readonly kind: 'refused'; readonly error: BardoError }
 
 /** A mapping to be saved; `shmid` is filled in when its backing has been saved. */
-export type Saved = { readonly vma: vma_entry; readonly backing: Backing; readonly source: DetailedMapping }
+export type Saved = { readonly vma: vma_entry; readonly backing: Backing; readonly source: FlaggedMapping }
 
-const has = (mapping: DetailedMapping, code: keyof typeof VM_FLAG): boolean => (mapping.vmflags & VM_FLAG[code]!) !== 0n
+const has = (mapping: FlaggedMapping, code: keyof typeof VM_FLAG): boolean => (mapping.vmflags & VM_FLAG[code]!) !== 0n
 
 /** The name of shared anonymous memory in maps: a file of the kernel's own tmpfs that has no name anywhere. */
 const SHARED_ANONYMOUS = '/dev/zero (deleted)'
 const SYSV = '/SYSV'
 const MEMFD = '/memfd:'
 
-function refuse(mapping: DetailedMapping, says: string, hint: string): Backing {
+function refuse(mapping: FlaggedMapping, says: string, hint: string): Backing {
   const range = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`
   return {
     kind: 'refused',
@@ -55,7 +55,7 @@ function refuse(mapping: DetailedMapping, says: string, hint: string): Backing {
   }
 }
 
-function backingOf(mapping: DetailedMapping): Backing {
+function backingOf(mapping: FlaggedMapping): Backing {
   const { path, ino } = mapping
   if (has(mapping, 'ht'))
     return refuse(mapping, 'huge pages (hugetlbfs) are not supported', 'use transparent huge pages (madvise) instead')
@@ -80,7 +80,7 @@ function backingOf(mapping: DetailedMapping): Backing {
 }
 
 /** A mapping as the image has it. `heap` is [start_brk, brk). */
-function toEntry(mapping: DetailedMapping, backing: Backing, heap: { start: number; end: number }): vma_entry {
+function toEntry(mapping: FlaggedMapping, backing: Backing, heap: { start: number; end: number }): vma_entry {
   let status: number = STATUS.REGULAR
   let flags = mapping.shared ? MAP_SHARED : MAP_PRIVATE
   if (mapping.path === '[vsyscall]') status = STATUS.VSYSCALL | STATUS.ANON_PRIVATE
@@ -107,7 +107,7 @@ function toEntry(mapping: DetailedMapping, backing: Backing, heap: { start: numb
 }
 
 /** The kernel's mappings in one list of entries; the parts of vvar (Linux 6.13: [vvar] and [vvar_vclock]) are one. */
-export function saveMappings(mappings: readonly DetailedMapping[], heap: { start: number; end: number }): Saved[] {
+export function saveMappings(mappings: readonly FlaggedMapping[], heap: { start: number; end: number }): Saved[] {
   const saved: Saved[] = []
   for (const source of mappings) {
     const backing = backingOf(source)

@@ -80,22 +80,75 @@ export function writeTail(view: DataView, offset: number, regs: Registers, pid: 
   view.setBigUint64(offset + 136, regs[REG.ip]!, true)
 }
 
-export const BOOT_SIZE = 2 + 9 * 10 + 6 + 8
+/** What a task is to go on with that loses its tracer around a call made by boot code. */
+export type BootTail = {
+  readonly regs: Registers
+  readonly sigmask: bigint
+  /** Its ids as it sees them itself, and the signal that stops it: as in a tail block. */
+  readonly pid: number
+  readonly tid: number
+  readonly signal: number
+  /** For mmap: so many bytes of what it has mapped are unmapped again. */
+  readonly unmap: number
+}
+
+const BOOT_HEAD = bytes('0f054989c0') // syscall; mov r8, rax
+const BOOT_LOADS = [
+  [0xb848, 'ax'], [0xb948, 'cx'], [0xba48, 'dx'], [0xbe48, 'si'], [0xbf48, 'di'], [0xb849, 'r8'], [0xb949, 'r9'],
+  [0xba49, 'r10'], [0xbb49, 'r11'],
+] as const
+const BOOT_STOP_SIZE = 4 * 5 + 2
+const BOOT_UNMAP_SIZE = 3 + 2 * 5 + 2
+const BOOT_MASK_SIZE = 5 + 7 + 5 + 6 + 5 + 2
+const BOOT_JUMP_SIZE = 6 + 8
+const BOOT_MASK_AT = BOOT_HEAD.length + BOOT_STOP_SIZE + BOOT_UNMAP_SIZE + BOOT_MASK_SIZE + BOOT_LOADS.length * 10 + BOOT_JUMP_SIZE
+
+export const BOOT_SIZE = BOOT_MASK_AT + 8
+
+/** Where boot code stands when its `tgkill` stopped the task. The call's answer is in r8. */
+export const BOOT_STOPPED = BOOT_HEAD.length + BOOT_STOP_SIZE
 
 /**
- * One `syscall`, and behind it code that loads every register which that changed or needed, and jumps back: a task that
- * loses its tracer around the call goes on as `regs` say. It touches neither the stack nor the FPU.
+ * One `syscall`; then `tgkill(self, a signal that the task ignores)`, which stops a traced task and nothing else. Not a
+ * single step: a task that loses its tracer at one is killed by the SIGTRAP. Behind it, for a task whose tracer is gone:
+ * what was mapped is unmapped, the signal mask and every register are put back, and a jump leads to where it was.
+ * It touches neither the stack, the flags nor the FPU.
  */
-export function bootCode(regs: Registers): Uint8Array {
+export function bootCode({ regs, sigmask, pid, tid, signal, unmap }: BootTail): Uint8Array {
   const code = new Uint8Array(BOOT_SIZE)
   const view = new DataView(code.buffer)
-  view.setUint16(0, 0x050f, true) // syscall
-  const loads = [
-    [0xb848, 'ax'], [0xb948, 'cx'], [0xba48, 'dx'], [0xbe48, 'si'], [0xbf48, 'di'], [0xb849, 'r8'], [0xb949, 'r9'],
-    [0xba49, 'r10'], [0xbb49, 'r11'],
-  ] as const
-  let at = 2
-  for (const [movabs, name] of loads) {
+  let at = 0
+  const put = (...values: number[]): void => {
+    code.set(values, at)
+    at += values.length
+  }
+  const load32 = (opcode: number, value: number): void => {
+    put(opcode)
+    view.setUint32(at, value, true)
+    at += 4
+  }
+  const [intoEax, intoEdx, intoEsi, intoEdi] = [0xb8, 0xba, 0xbe, 0xbf]
+  const call = (nr: number): void => {
+    load32(intoEax, nr)
+    put(0x0f, 0x05)
+  }
+  put(...BOOT_HEAD)
+  load32(intoEdi, pid)
+  load32(intoEsi, tid)
+  load32(intoEdx, signal)
+  call(234) // tgkill
+  put(0x4c, 0x89, 0xc7) // mov rdi, r8
+  load32(intoEsi, unmap) // of no bytes: EINVAL
+  call(11) // munmap
+  load32(intoEdi, 2) // SIG_SETMASK
+  put(0x48, 0x8d, 0x35) // lea rsi, [rip + …]
+  view.setInt32(at, BOOT_MASK_AT - at - 4, true)
+  at += 4
+  load32(intoEdx, 0)
+  put(0x41)
+  load32(intoEdx, 8) // with 0x41: r10d
+  call(14) // rt_sigprocmask
+  for (const [movabs, name] of BOOT_LOADS) {
     view.setUint16(at, movabs, true)
     view.setBigUint64(at + 2, regs[REG[name]]!, true)
     at += 10
@@ -103,5 +156,12 @@ export function bootCode(regs: Registers): Uint8Array {
   view.setUint16(at, 0x25ff, true) // jmp [rip+0]
   view.setUint32(at + 2, 0, true)
   view.setBigUint64(at + 6, regs[REG.ip]!, true)
+  view.setBigUint64(BOOT_MASK_AT, sigmask, true)
   return code
+}
+
+/** Whether these BOOT_SIZE bytes are boot code, whatever the numbers in it: what a run that was killed has left. */
+export function isBootCode(code: Uint8Array): boolean {
+  const last = BOOT_MASK_AT - BOOT_JUMP_SIZE
+  return BOOT_HEAD.every((byte, index) => code[index] === byte) && code[last] === 0xff && code[last + 1] === 0x25
 }

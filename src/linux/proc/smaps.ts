@@ -52,11 +52,11 @@ const FIELDS = [
 const VM_FLAGS = FIELDS.length
 const keys = new Keys([...FIELDS.map(([key]) => key), 'VmFlags'])
 
+/** A mapping with its VM flags: bits of VM_FLAG; codes that are not in it are left out. */
+export type FlaggedMapping = Mapping & { vmflags: bigint }
+
 /** A mapping with its numbers in units of 1024 bytes; what this kernel does not print is 0. */
-export type DetailedMapping = Mapping & {
-  /** Bits of VM_FLAG; codes that are not in it are left out. */
-  vmflags: bigint
-} & Record<(typeof FIELDS)[number][1], number>
+export type DetailedMapping = FlaggedMapping & Record<(typeof FIELDS)[number][1], number>
 
 /**
  * The mappings of a smaps file, by address. No bytes (a kernel thread, a zombie) give none.
@@ -68,6 +68,29 @@ export function parseSmaps(bytes: Uint8Array): DetailedMapping[] {
   const names = new Names(cursor)
   const flags = new FlagsLine(cursor)
   while (!cursor.atEnd) mappings.push(parseEntry(cursor, names, flags))
+  return mappings
+}
+
+const VM_FLAGS_KEY = 'VmFlags:'
+
+/**
+ * Like `parseSmaps`, without the numbers, which are some twenty lines for each mapping: what is read inside the freeze.
+ * The VmFlags are the last line of each entry (fs/proc/task_mmu.c, show_smap).
+ */
+export function parseMappingFlags(bytes: Uint8Array): FlaggedMapping[] {
+  const cursor = new Cursor(bytes, 'smaps')
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const mappings: FlaggedMapping[] = []
+  const names = new Names(cursor)
+  const flags = new FlagsLine(cursor)
+  while (!cursor.atEnd) {
+    const mapping = parseMapping(cursor, names)
+    const key = text.indexOf(VM_FLAGS_KEY, cursor.at)
+    if (key < 0) cursor.fail('VmFlags')
+    cursor.at = key + VM_FLAGS_KEY.length
+    cursor.skip(SPACE)
+    mappings.push({ ...mapping, vmflags: flags.read(cursor.lineEnd()) })
+  }
   return mappings
 }
 

@@ -6,7 +6,7 @@ import {
 /** Whether a thread runs 64-bit or 32-bit code. */
 export const user_x86_regs_mode = enumeration('user_x86_regs_mode', { NATIVE: 1, COMPAT: 2 })
 
-export const user_x86_regs_entry = message('user_x86_regs_entry', {
+export const user_x86_regs_entry = message('user_x86_regs_entry', () => ({
   r15: u64(1),
   r14: u64(2),
   r13: u64(3),
@@ -35,15 +35,15 @@ export const user_x86_regs_entry = message('user_x86_regs_entry', {
   fs: u64(26),
   gs: u64(27),
   mode: optional(choice(28, user_x86_regs_mode), user_x86_regs_mode.NATIVE), // Absent for a 64-bit one in old images.
-})
+}))
 export type user_x86_regs_entry = State<typeof user_x86_regs_entry>
 
 /** The shadow stack. */
-export const user_x86_cet_entry = message('user_x86_cet_entry', { cet: u64(1, hex), ssp: u64(2, hex) })
+export const user_x86_cet_entry = message('user_x86_cet_entry', () => ({ cet: u64(1, hex), ssp: u64(2, hex) }))
 export type user_x86_cet_entry = State<typeof user_x86_cet_entry>
 
 /** What xsave adds to fxsave, by component; a component that is not in `xstate_bv` is empty. */
-export const user_x86_xsave_entry = message('user_x86_xsave_entry', {
+export const user_x86_xsave_entry = message('user_x86_xsave_entry', () => ({
   xstate_bv: u64(1),
   ymmh_space: repeated(u32(2)), // Upper halves of the AVX registers.
   bndreg_state: repeated(u64(3)), // MPX, like bndcsr_state.
@@ -54,11 +54,11 @@ export const user_x86_xsave_entry = message('user_x86_xsave_entry', {
   pkru: repeated(u32(8)), // Rights of protection keys.
   cet: optional(inner(9, user_x86_cet_entry)),
   raw: optional(bytes(1000)), // Ours: the whole area in its standard format, where it has components without a field (AMX).
-})
+}))
 export type user_x86_xsave_entry = State<typeof user_x86_xsave_entry>
 
 /** The 512 bytes of fxsave, in its own names. */
-export const user_x86_fpregs_entry = message('user_x86_fpregs_entry', {
+export const user_x86_fpregs_entry = message('user_x86_fpregs_entry', () => ({
   cwd: u32(1),
   swd: u32(2),
   twd: u32(3),
@@ -71,11 +71,11 @@ export const user_x86_fpregs_entry = message('user_x86_fpregs_entry', {
   xmm_space: repeated(u32(10)), // 64 words of the sixteen SSE registers.
   padding: repeated(u32(11)), // Not used; absent in newer images.
   xsave: optional(inner(13, user_x86_xsave_entry)),
-})
+}))
 export type user_x86_fpregs_entry = State<typeof user_x86_fpregs_entry>
 
 /** One of the three thread-local segments of the GDT (set_thread_area). */
-export const user_desc_t = message('user_desc_t', {
+export const user_desc_t = message('user_desc_t', () => ({
   entry_number: u32(1), // 12 to 14 on x86-64.
   base_addr: u32(2),
   limit: u32(3),
@@ -86,13 +86,13 @@ export const user_desc_t = message('user_desc_t', {
   limit_in_pages: bool(8),
   seg_not_present: bool(9),
   usable: bool(10), // `useable` there.
-})
+}))
 export type user_desc_t = State<typeof user_desc_t>
 
-export const thread_info_x86 = message('thread_info_x86', {
+export const thread_info_x86 = message('thread_info_x86', () => ({
   clear_tid_addr: u64(1, hex), // set_tid_address(2).
   gpregs: inner(2, user_x86_regs_entry, hex),
   fpregs: inner(3, user_x86_fpregs_entry),
   tls: repeated(inner(4, user_desc_t)), // The three thread-local segments.
-})
+}))
 export type thread_info_x86 = State<typeof thread_info_x86>
