@@ -27,7 +27,7 @@ const result = await Bun.build({
   },
   throw: false,
 })
-for (const message of result.logs) console.error(String(message))
+for (const message of result.logs) console.error(message.message)
 if (!result.success) {
   rmSync(fresh, { force: true })
   process.exit(1)

@@ -91,6 +91,30 @@ export type RestoreOptions = Common & {
   readonly skipFileRwxCheck: boolean
   /** Print the program and change nothing. */
   readonly explain: boolean
+  /** The terminal that stands for every one from outside. */
+  readonly tty: TerminalChoice | undefined
+  /** The same, opened: the restore itself says this. */
+  readonly terminal: StandIn | undefined
+  /** Terminals of ours get the window size of the image, instead of keeping their own. */
+  readonly keepWinsize: boolean
+  /** End as the root ends: with its exit status, or 128 and the signal that killed it. */
+  readonly exitStatus: boolean
+}
+
+/** `new` is a pty that the restore makes, and keeps. */
+export type TerminalChoice =
+  | { readonly kind: 'path', readonly path: string }
+  | { readonly kind: 'fd', readonly fd: number }
+  | { readonly kind: 'new' }
+
+/** A terminal of ours that stands for those of the image. */
+export type StandIn = {
+  /** Our descriptor. */
+  readonly fd: number
+  /** How the caller named it, for messages. */
+  readonly as: string
+  /** The task whose session it controls, where the image's session has stayed outside and ours is not wanted. */
+  readonly leader: number | undefined
 }
 
 export type CheckOptions = {

@@ -44,12 +44,13 @@ export function usage(program: string): string {
     `  ${program} dump -t PID [OPTION...]`,
     `  ${program} restore [OPTION...]`,
     `  ${program} check [--feature NAME]`,
+    ...(program === 'bardo' ? [`  ${program} attach [PID]`] : []),
   ].join('\n')}\n`
 }
 
 /** The whole help text of `program`, which is `bardo` or `criu`. */
 export function help(program: string): string {
-  const commands = Object.entries(COMMANDS).map(([name, doc]) => {
+  const commands = Object.entries(COMMANDS).filter(([name]) => name !== 'attach' || program === 'bardo').map(([name, doc]) => {
     const note = (READY as readonly string[]).includes(name) || doc.startsWith('gone') ? '' : ' (not yet)'
     return `  ${name.padEnd(14)}${doc}${note}`
   })

@@ -26,6 +26,9 @@ async function perform(line: CommandLine, program: string): Promise<number> {
       return await (await import('./restore.ts')).run(line, program)
     case 'check':
       return await (await import('./check.ts')).run(line)
+    case 'attach':
+      if (program === 'criu') throw new BardoError('usage', 'unknown command: attach', { hint: 'call it as bardo' })
+      return await (await import('./attach.ts')).run(line)
     case 'exec':
     case 'show':
       throw new BardoError('usage', `the command ${line.command} is gone from CRIU`, {
@@ -33,7 +36,7 @@ async function perform(line: CommandLine, program: string): Promise<number> {
       })
     default:
       throw new BardoError('unsupported', `the command ${line.command} is not supported yet`, {
-        hint: 'dump, restore and check are',
+        hint: 'dump, restore, check and attach are',
       })
   }
 }
@@ -44,6 +47,8 @@ async function main(program: string): Promise<number> {
     write(STDERR, (await import('./help.ts')).usage(program))
     return 1
   }
+  // What `restore --tty new` leaves behind, called by itself only.
+  if (words[0] === '--keep-terminal') return (await import('../restore/keeper.ts')).keepTerminal(Number(words[1]))
   const { commandLine, scan } = await import('./parse.ts')
   const { found, operands } = scan(words, Bun.env['POSIXLY_CORRECT'] !== undefined)
   const asked = found.find(({ spec }) => spec.long === 'help' || spec.long === 'version')?.spec.long

@@ -10,6 +10,7 @@ export const COMMANDS = {
   dump: 'save a tree of processes',
   'pre-dump': 'save its memory while it runs on, so that the dump that follows has less to save',
   restore: 'make the processes again from their images',
+  attach: 'show the terminal of a tree that was restored with --tty new',
   check: 'tell whether this kernel has what is needed',
   'page-server': 'take memory pages from a dump elsewhere',
   service: 'serve requests on a socket',
@@ -24,7 +25,7 @@ export const COMMANDS = {
 export type Command = keyof typeof COMMANDS
 
 /** The commands that this version carries out; the others are refused by name. */
-export const READY: readonly Command[] = ['dump', 'restore', 'check']
+export const READY: readonly Command[] = ['dump', 'restore', 'check', 'attach']
 
 export const GROUPS = {
   tree: 'The tree and what becomes of it',
@@ -102,6 +103,8 @@ export const OPTIONS: readonly Option[] = [
   { long: 'cpu-cap', takes: 'maybe', type: 'text', arg: '[CAP]', group: 'tree', commands: ['dump', 'restore', 'cpuinfo'],
     only: ['none'], hint: 'leave it out, or say --cpu-cap=none',
     doc: 'features of the processor to save and compare: cpu, fpu, ins, all, none, each negated by ^' },
+  { long: 'exit-status', ...flag, negatable: true, group: 'tree', commands: ['restore'], ours: true, ...now,
+    doc: 'end as the restored root does: with its status, or 128 and the signal that killed it' },
   { long: 'explain', ...flag, group: 'tree', commands: ['restore'], ours: true, ...now,
     doc: 'print the program that the restore would run, and change nothing' },
   { long: 'unprivileged', ...flag, negatable: true, group: 'tree', commands: ALL, ...now,
@@ -126,8 +129,12 @@ export const OPTIONS: readonly Option[] = [
     doc: 'leave RES out of the dump: tty[RDEV:DEV], file[MNT_ID:INODE], unix[INODE], …' },
   { long: 'inherit-fd', ...text, arg: 'fd[N]:RES', many: true, group: 'outside', commands: BOTH, ...now,
     doc: "on restore, descriptor N of the caller stands for RES: tty[RDEV:DEV], pipe:[INODE], path/to/file; on dump, fd:RES is --external RES" },
+  { long: 'tty', ...text, arg: 'PATH|fd:N|new', group: 'outside', commands: ['restore'], ours: true, ...now,
+    doc: 'the terminal that stands for every one from outside: a path, descriptor N of the caller, or a fresh pty, which is shown here' },
+  { long: 'keep-winsize', ...flag, negatable: true, group: 'outside', commands: ['restore'], ours: true, ...now,
+    doc: "give the caller's terminals the window size of the image; without it they keep theirs, and the program hears of it" },
   { long: 'ext-unix-sk', short: 'x', takes: 'maybe', type: 'text', arg: '[INODE,…]', group: 'outside', commands: BOTH,
-    harmless: 'only about sockets, and these are refused', doc: 'allow unix sockets that lead outside' },
+    harmless: 'sockets whose other end is outside are refused', doc: 'allow unix sockets that lead outside' },
   { long: 'veth-pair', ...text, arg: 'IN=OUT', many: true, group: 'outside', commands: ['restore'], harmless: NO_NETWORK,
     doc: 'the outer name of a veth device; now --external veth[IN]:OUT' },
   { long: 'join-ns', short: 'J', ...text, arg: 'NS:PID|FILE', many: true, group: 'outside', commands: ['restore'],
@@ -148,8 +155,8 @@ export const OPTIONS: readonly Option[] = [
   { long: 'link-remap', ...flag, negatable: true, group: 'objects', commands: BOTH,
     harmless: 'files that lost their name but have others are refused', doc: 'allow files that lost their name but have others' },
   { long: 'ghost-limit', ...text, type: 'size', arg: 'SIZE', default: '1M', group: 'objects', commands: BOTH,
-    harmless: 'deleted files are refused', doc: 'the largest deleted file to carry in the image' },
-  { long: 'ghost-fiemap', ...flag, negatable: true, group: 'objects', commands: ['dump'], harmless: 'deleted files are refused',
+    ...now, doc: 'the largest deleted file to carry in the image' },
+  { long: 'ghost-fiemap', ...flag, negatable: true, group: 'objects', commands: ['dump'], harmless: 'holes of deleted files are found either way',
     doc: 'find the holes of deleted files by FIEMAP' },
   { long: 'force-irmap', ...flag, negatable: true, group: 'objects', commands: DUMPS,
     harmless: 'only about inotify and fanotify, and these are refused', doc: 'search names for watches' },
@@ -181,7 +188,7 @@ export const OPTIONS: readonly Option[] = [
     doc: 'where control groups are mounted' },
 
   { long: 'root', short: 'r', ...text, arg: 'PATH', group: 'mounts', commands: BOTH,
-    harmless: NO_MOUNTS, doc: 'the root of the restored mount namespace' },
+    ...now, doc: 'where the paths of the image begin' },
   { long: 'ext-mount-map', short: 'M', ...text, arg: 'KEY:VALUE', many: true, group: 'mounts', commands: BOTH,
     harmless: NO_MOUNTS, doc: 'now --external mnt[KEY]:VALUE' },
   { long: 'skip-mnt', ...text, arg: 'PATH', many: true, group: 'mounts', commands: ['dump'], harmless: NO_MOUNTS,

@@ -169,7 +169,7 @@ export function commandLine(
     // A file serves all commands: only what was typed for this one deserves a warning.
     if (warning !== undefined && own.some(({ spec }) => spec === each.spec)) warnings.push(warning)
   }
-  if (rest.length > 0 && !['swrk', 'cpuinfo'].includes(command)) {
+  if (rest.length > 0 && !['swrk', 'cpuinfo', 'attach'].includes(command)) {
     report.add(new BardoError('usage', `excessive parameter${rest.length > 1 ? 's' : ''} for command ${command}: ${rest.join(' ')}`, {
       hint: /^[0-9]+$/.test(rest[0]!) && command === 'dump' ? `did you mean -t ${rest[0]}?` : undefined,
     }))
@@ -222,6 +222,17 @@ export function dumpOptions({ values }: CommandLine, opened: Opened): DumpOption
   })
 }
 
+function terminalChoice(value: string | undefined): RestoreOptions['tty'] {
+  if (value === undefined) return undefined
+  if (value === 'new') return { kind: 'new' }
+  const fd = /^fd:([0-9]+)$/.exec(value)
+  if (fd) return { kind: 'fd', fd: decimal('--tty', fd[1]!) }
+  if (value.startsWith('/')) return { kind: 'path', path: value }
+  throw new BardoError('usage', `invalid argument for --tty: ${value}`, {
+    hint: 'write an absolute path such as /dev/pts/3, a descriptor such as fd:3, or new',
+  })
+}
+
 /** The options of `restore`, as `dumpOptions`. */
 export function restoreOptions({ values }: CommandLine, opened: Opened): RestoreOptions {
   const detached = values.flag('restore-detached')
@@ -246,6 +257,10 @@ export function restoreOptions({ values }: CommandLine, opened: Opened): Restore
     root: values.text('root'),
     skipFileRwxCheck: values.flag('skip-file-rwx-check'),
     explain: values.flag('explain'),
+    tty: terminalChoice(values.text('tty')),
+    terminal: undefined,
+    keepWinsize: values.flag('keep-winsize'),
+    exitStatus: values.flag('exit-status'),
   })
 }
 

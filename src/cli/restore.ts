@@ -13,8 +13,11 @@ export async function run(line: CommandLine, program: string): Promise<number> {
     const options = restoreOptions(line, place)
     const answer = await restore(options)
     // --explain answers with the program's text, and has changed nothing.
-    if (typeof answer === 'string') print(answer)
-    else if (options.displayStats) print((await import('./stats.ts')).statsText('restore', place.workFd))
-    return 0
+    if ('text' in answer) {
+      print(answer.text)
+      return 0
+    }
+    if (options.displayStats) print((await import('./stats.ts')).statsText('restore', place.workFd))
+    return answer.status
   })
 }

@@ -1,20 +1,22 @@
 // A dump: stop the tree, ask it, find what is shared, write it down, let it go.
 import { textOf } from '../base/bytes.ts'
-import { BardoError, Report } from '../base/errors.ts'
+import { asBardoError, BardoError, renderLine, Report } from '../base/errors.ts'
 import { log } from '../base/log.ts'
 import type { DumpOptions } from '../base/options.ts'
 import { progress } from '../base/progress.ts'
 import { ImageWriter } from '../image/writer.ts'
 import type { mm_entry } from '../image/messages/mm.ts'
 import type { core_entry } from '../image/messages/core.ts'
+import { BOOT_SIZE } from '../linux/arch/x86-64.ts'
 import { AT_FDCWD } from '../linux/constants.ts'
 import type { FlaggedMapping } from '../linux/proc/smaps.ts'
 import { readFile } from '../linux/sys.ts'
 import { FilterTable } from '../kinds/task/seccomp.ts'
 import { SCRATCH_FOR_PAGES } from '../kinds/mem/pages.ts'
+import type { TaskSession } from '../kinds/kind.ts'
 import type { Saved } from '../kinds/mem/mappings.ts'
 import { findBootPlace } from '../tracee/boot-place.ts'
-import { isLeftBehind } from '../tracee/leftover.ts'
+import { isLeftBehind, leaveLeftBehind } from '../tracee/leftover.ts'
 import { CpuPin } from '../tracee/pin.ts'
 import { Remote } from '../tracee/remote.ts'
 import { STOP_TIMEOUT_MS, StoppedTree, type Process, type Zombie } from '../tracee/stopped.ts'
@@ -45,15 +47,24 @@ type Dumped = {
 /** Saves the tree under `options.pid`. Throws a BardoError; the tree then runs on as if nothing had happened. */
 export function dump(options: DumpOptions): void {
   const images = new ImageWriter(options.imagesFd)
+  let done: Done
   try {
-    dumpTree(options, images)
+    done = dumpTree(options, images)
   } catch (error) {
     images.discard()
     throw error
   }
+  // The images are whole, and may be all that there is of the tree: without statistics they are worth no less.
+  try {
+    writeDumpStats(options.workFd, done.times, done.counts)
+  } catch (thrown) {
+    log.warn('dump', `stats-dump cannot be written: ${renderLine(asBardoError(thrown))}`)
+  }
 }
 
-function dumpTree(options: DumpOptions, images: ImageWriter): void {
+type Done = { readonly times: Times; readonly counts: MemoryCollector['counts'] }
+
+function dumpTree(options: DumpOptions, images: ImageWriter): Done {
   const times: Times = { start: performance.now(), stopped: 0, memory: 0, memoryEnd: 0, end: 0 }
   readOwnNamespaces()
   progress.stage('stopping the tree')
@@ -74,8 +85,7 @@ function dumpTree(options: DumpOptions, images: ImageWriter): void {
   })()
   times.end = performance.now()
   if (options.finalState === 'running') images.finish()
-  writeDumpStats(options.workFd, times, counts)
-  log.info('Dumping finished successfully')
+  return { times, counts }
 }
 
 /** Everything between the stop and the letting go; every finding goes to the report before a page is written. */
@@ -89,7 +99,7 @@ function saveTree(
   const shared = new SharedObjects()
   const sids = new Set(all.filter(facts => facts.stat.session === facts.pid).map(facts => facts.pid))
   const pids = new Set([...all.map(facts => facts.pid), ...tree.zombies.map(zombie => zombie.pid)])
-  const sessions = new Map(all.map(({ stat }) => [stat.session, { sid: stat.session, tty_nr: stat.tty_nr, tpgid: stat.tpgid }]))
+  const sessions = sessionsOf(all)
   using files = new FileCollector({
     images, options, report, sessions: [...sessions.values()], hasSession: sid => sids.has(sid), hasTask: pid => pids.has(pid),
   })
@@ -112,12 +122,15 @@ function saveTree(
       )
       continue
     }
-    const remote = openRemote(facts)
+    const left = facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping))
+    const boot = findBootPlace(facts.pid, facts.mappings)
+    leaveLeftBehind(facts.process.threads, [...left, { start: boot, end: boot + BOOT_SIZE }])
+    const remote = openRemote(facts, boot)
     const one: Dumped = {
       facts, remote, leftBehind: new Set(), ids, first, answers: { process: undefined!, threads: [] }, saved: [], cores: [], exe: 0, cwd: 0, root: 0,
     }
     dumped.push(one)
-    one.leftBehind = removeLeftBehind(facts, remote)
+    one.leftBehind = removeLeftBehind(facts, remote, left)
     one.answers = ask(remote, facts)
   }
   for (const one of dumped) survey(one, files, memory, filters, report)
@@ -131,22 +144,21 @@ function saveTree(
   return memory.counts
 }
 
-function openRemote(facts: ProcessFacts): Remote {
+function openRemote(facts: ProcessFacts, boot: number): Remote {
   const { process, pid, status } = facts
   const remote = new Remote(pid, process.leader, {
     ownPid: status.nstgid.at(-1) ?? pid,
     ownTid: tid => facts.threads.find(({ thread }) => thread.tid === tid)?.status.nspid.at(-1) ?? tid,
     ignored: status.sigIgn,
     caught: status.sigCgt,
-    boot: findBootPlace(pid, facts.mappings),
+    boot,
   })
   remote.open(scratchSize(facts) + SCRATCH_FOR_PAGES)
   return remote
 }
 
 /** Takes away scratch memory of a run that was killed. */
-function removeLeftBehind(facts: ProcessFacts, remote: Remote): ReadonlySet<FlaggedMapping> {
-  const left = facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping))
+function removeLeftBehind(facts: ProcessFacts, remote: Remote, left: readonly FlaggedMapping[]): ReadonlySet<FlaggedMapping> {
   if (left.length === 0) return new Set()
   log.info(`process ${facts.pid} has scratch memory of a run that was killed: it is unmapped`)
   using table = remote.table(facts.process.leader)
@@ -184,6 +196,15 @@ function checkTask(facts: ProcessFacts, tree: StoppedTree, report: Report): void
         new BardoError('unsupported', `a thread with its own ${own} is not supported`, { where: `${where}, thread ${thread.tid}` }),
       )
   }
+}
+
+/** The sessions of the tree. Members born before their leader took its terminal have none: who has one tells. */
+function sessionsOf(all: readonly ProcessFacts[]): Map<number, TaskSession> {
+  const sessions = new Map<number, TaskSession>()
+  for (const { stat } of all)
+    if (stat.tty_nr !== 0 || !sessions.has(stat.session))
+      sessions.set(stat.session, { sid: stat.session, tty_nr: stat.tty_nr, tpgid: stat.tpgid })
+  return sessions
 }
 
 /** Sessions begin inside the tree, unless the caller says that it is a job of a shell. */

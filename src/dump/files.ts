@@ -1,6 +1,5 @@
 // The open files of the tree: every descriptor of every task, and files that tasks reach in other ways (programs,
 // mappings, working directories). What is the same for all kinds is done here, once: numbers, sharing, flags, owners.
-import { textOf } from '../base/bytes.ts'
 import { BardoError, type Report } from '../base/errors.ts'
 import { externalKey, type DumpOptions, type External } from '../base/options.ts'
 import { fd_types, type fdinfo_entry, type file_entry } from '../image/messages/files.ts'
@@ -9,35 +8,17 @@ import type { ImageWriter } from '../image/writer.ts'
 import { kindOfFile, notYetDumped, stateOfNamed, typeOf } from '../kinds/fd/index.ts'
 import type { FileView, Limit, TaskSession } from '../kinds/kind.ts'
 import {
-  AT_EMPTY_PATH,
   AT_FDCWD,
-  EPERM,
-  ESRCH,
   FD_CLOEXEC,
   F_DUPFD_CLOEXEC,
-  F_GETOWNER_UIDS,
-  F_GETOWN_EX,
-  F_GETSIG,
   F_OWNER_PGRP,
   O_CLOEXEC,
-  O_DIRECTORY,
-  O_PATH,
 } from '../linux/constants.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseFdinfo, type Fdinfo } from '../linux/proc/fdinfo.ts'
-import {
-  must,
-  OpenFile,
-  readDirectory,
-  readFile,
-  readLink,
-  refusal,
-  scratch,
-  statOf,
-  sys,
-  type Stat,
-} from '../linux/sys.ts'
+import { must, readFile, statOf, type Stat } from '../linux/sys.ts'
+import { DescriptorTable, linkText, mustReadLink, NOBODY, openLink, readOwner, statOfOurs } from './descriptor-table.ts'
 import { Descriptions } from './file-sharing.ts'
 
 /** What a collector works with, and what the tree as a whole knows. */
@@ -67,6 +48,12 @@ const ownerOutside: Limit = {
   hint: 'dump the owner too',
 }
 
+const withoutPath: Limit = {
+  id: 'program-without-path',
+  says: 'a program that was run from a file which never had a path (a memfd) is not supported',
+  hint: 'run it from a file',
+}
+
 const unknownKind: Limit = {
   id: 'unknown-file',
   says: 'a file of this kind is not supported',
@@ -74,35 +61,7 @@ const unknownKind: Limit = {
 }
 
 /** Limits that hold for all kinds, for the list of what is not supported. */
-export const fileLimits: readonly Limit[] = [fileLocks, ownerOutside, unknownKind]
-
-const NOBODY: fown_entry = { uid: 0, euid: 0, signum: 0, pid_type: 0, pid: 0 }
-
-function statOfOurs(ours: number): Stat {
-  const stat = statOf(ours, '', AT_EMPTY_PATH)
-  if (typeof stat === 'number') throw refusal('newfstatat', stat, ours)
-  return stat
-}
-
-/** Whom the description signals, by which signal; numbers as we see them. */
-function readOwner(ours: number, flags: number): fown_entry {
-  if ((flags & O_PATH) !== 0) return NOBODY
-  const signum = must('fcntl', ours, F_GETSIG)
-  const mark = scratch.mark()
-  try {
-    const at = scratch.take(8)
-    const { view } = scratch
-    must('fcntl', ours, F_GETOWN_EX, at)
-    const pid_type = view.getUint32(at - scratch.address, true)
-    const pid = view.getInt32(at + 4 - scratch.address, true)
-    if (pid === 0) return signum === 0 ? NOBODY : { ...NOBODY, signum }
-    must('fcntl', ours, F_GETOWNER_UIDS, at)
-    const [uid, euid] = [view.getUint32(at - scratch.address, true), view.getUint32(at + 4 - scratch.address, true)]
-    return { uid, euid, signum, pid_type, pid }
-  } finally {
-    scratch.release(mark)
-  }
-}
+export const fileLimits: readonly Limit[] = [fileLocks, ownerOutside, withoutPath, unknownKind]
 
 export class FileCollector {
   readonly parts: CollectorParts
@@ -113,9 +72,11 @@ export class FileCollector {
   readonly #atEnd: { readonly place: string; readonly save: () => void }[] = []
   readonly #shared = new Map<string, unknown>()
   readonly #descriptions = new Descriptions()
-  /** Tables of descriptors that were collected already, by files_id. */
-  readonly #tables = new Set<number>()
+  /** Tables of descriptors that were collected already, by files_id: a process that has each. */
+  readonly #tables = new Map<number, number>()
   readonly #named = new Map<string, number>()
+  /** Files of memory whose bytes are to be saved with the other memory, by the id under which: descriptors of ours. */
+  readonly memories = new Map<number, number>()
   /** Entries that wait until all files have been seen, in the order in which they were met. */
   readonly #writtenLast: file_entry[] = []
   #lastId = 0
@@ -133,7 +94,7 @@ export class FileCollector {
    */
   descriptors(task: FileHolder & { readonly filesId: number }): void {
     if (this.#tables.has(task.filesId)) return
-    this.#tables.add(task.filesId)
+    this.#tables.set(task.filesId, task.pid)
     using table = new DescriptorTable(task)
     this.images.begin('FDINFO', task.filesId)
     // Written as they come: a table may have a million.
@@ -153,7 +114,7 @@ export class FileCollector {
     const { description, isNew } = this.#descriptions.find(table.pid, fd, stat.dev, stat.ino)
     if (isNew) {
       const flags = fdinfo.flags & ~O_CLOEXEC
-      const view = new View(this, ours.fd, stat, table.link(fd), flags, fdinfo, () => table.placeOf(fd))
+      const view = new View(this, ours.fd, stat, table.link(fd), flags, fdinfo, () => table.placeOf(fd), table.pid)
       description.type = this.#save(view)
       description.id = view.id
     } else if (description.id === 0) return undefined // Told when it was met first.
@@ -166,7 +127,7 @@ export class FileCollector {
     const { stat, link, flags } = view
     const notYet = notYetDumped({ ...stat, link, ours: view.ours })
     if (notYet !== undefined) return view.refuse(notYet)
-    const kind = kindOfFile({ mode: stat.mode, rdev: stat.rdev, link, flags })
+    const kind = kindOfFile({ ...stat, link, flags })
     if (kind === undefined) return view.refuse(unknownKind, `its mode is ${stat.mode.toString(8)}`)
     if (view.fdinfo.locks.length > 0) view.refuse(fileLocks, view.fdinfo.locks[0])
     const type = typeOf(kind)
@@ -180,8 +141,8 @@ export class FileCollector {
   }
 
   /**
-   * The id of a file of kind REG that a task reaches by a link of its /proc folder: `exe`, `cwd`, `root`,
-   * `map_files/7f…-7f…`. `flags` are those that a mapping needs (O_RDWR for a shared one that may be written to).
+   * The id of a file of kind REG, or of another that can be mapped, that a task reaches by a link of its /proc folder:
+   * `exe`, `cwd`, `root`, `map_files/7f…-7f…`. `flags` are those that a mapping needs (O_RDWR for a shared one that may be written to).
    * Files equal in device, inode, name and flags get one id. `identity`, any text that is equal for equal files
    * (device, inode and name as /proc/PID/maps has them), saves looking at a file that is known. 0 if it cannot be
    * saved: told in the report.
@@ -206,7 +167,10 @@ export class FileCollector {
     const view = new View(this, ours.fd, stat, link, flags, undefined)
     const notYet = notYetDumped({ ...stat, link, ours: ours.fd })
     if (notYet !== undefined) return view.refuse(notYet)
-    this.addNamed(view, view.id, flags, NOBODY)
+    const kind = kindOfFile({ ...stat, link, flags })
+    if (kind?.map === undefined) this.addNamed(view, view.id, flags, NOBODY)
+    else if (procLink.startsWith('map_files/')) this.#save(view)
+    else view.refuse(withoutPath)
     this.#named.set(key, view.id)
     return view.id
   }
@@ -217,21 +181,40 @@ export class FileCollector {
     this.images.add('FILES', [], { type: fd_types.REG, id, reg })
   }
 
-  /** Ends the collection: what was kept to find sharing is forgotten. All entries are with the images already. */
-  /** Does what kinds have left for the end, and closes what they kept. */
+  /** Does what kinds have left for the end, and closes what they kept; what was kept to find sharing is forgotten. */
   finish(): void {
     for (const { place, save } of this.#atEnd) this.#guard(() => place, save)
     this.#atEnd.length = 0
-    for (const entry of this.#writtenLast.splice(0).reverse()) this.images.add('FILES', [], entry)
+    for (const entry of this.#writtenLast.splice(0).toReversed()) this.images.add('FILES', [], entry)
     this.#shared.clear()
     this.#named.clear()
-    this[Symbol.dispose]()
+    this.#closeKept()
   }
 
-  /** Closes what kinds kept; `finish` does, and who fails before it. */
-  [Symbol.dispose](): void {
+  #closeKept(): void {
     for (const fd of this.#kept) syscall(NR.close, fd)
     this.#kept.length = 0
+  }
+
+  /** Closes what was kept, and the memory files. */
+  [Symbol.dispose](): void {
+    this.#closeKept()
+    for (const fd of this.memories.values()) syscall(NR.close, fd)
+    this.memories.clear()
+  }
+
+  /** The processes that descriptors were read of, one a table, `first` at the front. */
+  tables(first: number | undefined): number[] {
+    const all = [...this.#tables.values()]
+    return first === undefined ? all : [first, ...all.filter(pid => pid !== first)]
+  }
+
+  /** The id of the file that a process has at `fd`; it was seen already. */
+  fileAt(pid: number, fd: number): number | undefined {
+    const stat = statOf(AT_FDCWD, `/proc/${pid}/fd/${fd}`, 0)
+    if (typeof stat === 'number') return undefined
+    const { id } = this.#descriptions.find(pid, fd, stat.dev, stat.ino).description
+    return id === 0 ? undefined : id
   }
 
   keep(fd: number): void {
@@ -268,84 +251,6 @@ export class FileCollector {
   }
 }
 
-function mustReadLink(dirfd: number, path: string, pid: number): string {
-  const link = readLink(dirfd, path)
-  if (typeof link !== 'number') return textOf(link)
-  if (link === -ESRCH) throw new BardoError('lost', `process ${pid} died while its files were read`)
-  throw refusal('readlinkat', link, dirfd, path)
-}
-
-/** A link for a message: one that cannot be read must not hide the error that is to be told. */
-function linkText(pid: number, procLink: string): string {
-  const link = readLink(AT_FDCWD, `/proc/${pid}/${procLink}`)
-  return typeof link === 'number' ? '?' : textOf(link)
-}
-
-/** Opens what a link of /proc leads to, with O_PATH: that does nothing to devices and fifos. */
-function openLink(pid: number, procLink: string, link: string): OpenFile {
-  const path = `/proc/${pid}/${procLink}`
-  let fd = sys('openat', AT_FDCWD, path, O_PATH | O_CLOEXEC)
-  // Links of map_files need a capability of the first user namespace; the path does as well where it leads there.
-  if (fd === -EPERM && procLink.startsWith('map_files/')) fd = sys('openat', AT_FDCWD, link, O_PATH | O_CLOEXEC)
-  if (fd >= 0) return new OpenFile(fd)
-  throw new BardoError('refused', `cannot open the file`, {
-    errno: fd,
-    hint: fd === -EPERM ? 'mapped files are found by CAP_CHECKPOINT_RESTORE' : undefined,
-  })
-}
-
-/** The descriptors of one task, through its /proc folder and its pidfd. */
-class DescriptorTable {
-  readonly pid: number
-  readonly #comm: string
-  readonly #pidfd: number
-  readonly #links: number
-  readonly #infos: number
-
-  constructor({ pid, comm }: FileHolder) {
-    this.pid = pid
-    this.#comm = comm
-    this.#pidfd = must('pidfd_open', pid, 0)
-    this.#links = must('openat', AT_FDCWD, `/proc/${pid}/fd`, O_DIRECTORY | O_CLOEXEC)
-    this.#infos = must('openat', AT_FDCWD, `/proc/${pid}/fdinfo`, O_DIRECTORY | O_CLOEXEC)
-  }
-
-  numbers(): number[] {
-    return readDirectory(this.#links, '.')
-      .map(Number)
-      .toSorted((a, b) => a - b)
-  }
-
-  /** A descriptor of ours for the same description. */
-  copy(fd: number): OpenFile {
-    const ours = syscall(NR.pidfd_getfd, this.#pidfd, fd, 0)
-    if (ours >= 0) return new OpenFile(ours)
-    if (ours === -ESRCH) throw new BardoError('lost', `process ${this.pid} died while its files were read`)
-    throw new BardoError('refused', 'cannot copy the descriptor', {
-      errno: ours,
-      hint: ours === -EPERM ? 'run as root, or with CAP_SYS_PTRACE' : undefined,
-    })
-  }
-
-  fdinfo(fd: number): Fdinfo {
-    return parseFdinfo(readFile(this.#infos, String(fd))!)
-  }
-
-  link(fd: number): string {
-    return mustReadLink(this.#links, String(fd), this.pid)
-  }
-
-  placeOf(fd: number): string {
-    return `pid ${this.pid} "${this.#comm}", fd ${fd} -> ${linkText(this.pid, `fd/${fd}`)}`
-  }
-
-  [Symbol.dispose](): void {
-    syscall(NR.close, this.#pidfd)
-    syscall(NR.close, this.#links)
-    syscall(NR.close, this.#infos)
-  }
-}
-
 /** What a kind sees of one open file. */
 class View implements FileView {
   readonly ours: number
@@ -356,11 +261,13 @@ class View implements FileView {
   readonly #files: FileCollector
   readonly #fdinfo: Fdinfo | undefined
   readonly #place: () => string
+  /** The process whose descriptor it is. */
+  readonly #pid: number | undefined
   #owner: fown_entry | undefined
 
   constructor(
     files: FileCollector, ours: number, stat: Stat, link: string, flags: number, fdinfo: Fdinfo | undefined,
-    place: () => string = () => link,
+    place: () => string = () => link, pid?: number,
   ) {
     this.#files = files
     this.ours = ours
@@ -369,6 +276,7 @@ class View implements FileView {
     this.flags = flags
     this.#fdinfo = fdinfo
     this.#place = place
+    this.#pid = pid
     this.id = files.nextId()
   }
 
@@ -417,6 +325,18 @@ class View implements FileView {
     this.#files.atEnd(this.#place(), save)
   }
 
+  get tables(): readonly number[] {
+    return this.#files.tables(this.#pid)
+  }
+
+  fileAt(pid: number, fd: number): number | undefined {
+    return this.#files.fileAt(pid, fd)
+  }
+
+  saveMemory(shmid: number): void {
+    this.#files.memories.set(shmid, must('fcntl', this.ours, F_DUPFD_CLOEXEC, 0))
+  }
+
   saveName(): number {
     const named = new View(this.#files, this.ours, this.stat, this.link, this.flags, this.fdinfo)
     this.#files.addNamed(named, named.id, this.flags, this.owner())
@@ -425,6 +345,8 @@ class View implements FileView {
 
   owner(): fown_entry {
     if (this.#owner !== undefined) return this.#owner
+    // What is mapped and is no descriptor has none.
+    if (this.#fdinfo === undefined) return NOBODY
     const owner = readOwner(this.ours, this.flags)
     if (owner.pid !== 0 && owner.pid_type !== F_OWNER_PGRP && !this.#files.parts.hasTask(owner.pid))
       this.refuse(ownerOutside, `pid ${owner.pid}`)

@@ -7,7 +7,7 @@ import { PAGE_SIZE } from '../linux/constants.ts'
 import type { FlaggedMapping } from '../linux/proc/smaps.ts'
 import { findPages, savePages, type PageRun } from '../kinds/mem/pages.ts'
 import { saveMappings, type Saved } from '../kinds/mem/mappings.ts'
-import { saveSharedMemory } from '../kinds/mem/shared.ts'
+import { saveMemoryFile, saveSharedMemory } from '../kinds/mem/shared.ts'
 import type { Remote } from '../tracee/remote.ts'
 import type { FileCollector } from './files.ts'
 
@@ -67,6 +67,7 @@ export class MemoryCollector {
       const pages = saveSharedMemory(this.#images, pid, range, ino, ++this.#pagesId)
       this.counts.shpages_written += pages
     }
+    for (const [id, fd] of this.#files.memories) this.counts.shpages_written += saveMemoryFile(this.#images, fd, id, ++this.#pagesId)
     for (const { facts, remote } of processes) {
       const runs = this.#runs.get(facts.pid)
       if (runs === undefined) continue

@@ -112,8 +112,9 @@ export function ask(remote: Remote, facts: ProcessFacts): { process: ProcessAnsw
 function threadCore(
   facts: ThreadFacts, answers: ThreadAnswers, filters: FilterTable, where: string,
 ): thread_core_entry {
-  const { thread, status, stat } = facts
-  if (isDeadline(stat.policy))
+  const { thread, status } = facts
+  const scheduling = readScheduling(thread.tid)
+  if (isDeadline(scheduling.sched_policy))
     throw new BardoError('unsupported', 'SCHED_DEADLINE is not supported', { where, hint: 'give the thread another policy (chrt)' })
   const robust = readRobustList(thread.tid)
   const rseq = rseqToImage(thread.rseq)
@@ -121,7 +122,7 @@ function threadCore(
   const left = timed === undefined ? undefined : timeLeft(thread, timed)
   return {
     futex_rla: robust.head, futex_rla_len: robust.length,
-    ...readScheduling(thread.tid, stat),
+    ...scheduling,
     blk_sigset: thread.sigmask,
     sas: answers.altStack,
     ...(answers.pdeathsig === 0 ? {} : { pdeath_sig: answers.pdeathsig }),
@@ -129,7 +130,7 @@ function threadCore(
     creds: credentialsOf(status, answers.secbits),
     ...(status.seccomp === 0 ? {} : { seccomp_mode: status.seccomp }),
     ...(status.seccomp === MODE_FILTER ? { seccomp_filter: filters.read(thread.tid) } : {}),
-    comm: stat.comm,
+    comm: status.name,
     ...(rseq === undefined ? {} : { rseq_entry: rseq }),
     ...(timed === undefined ? {} : { timed_call: timed }),
     ...(left === undefined ? {} : { timed_left_ns: left }),

@@ -20,8 +20,6 @@ function read(path: string): Uint8Array {
 export type ThreadFacts = {
   readonly thread: Thread
   readonly status: Status
-  /** Numbers of scheduling. */
-  readonly stat: Stat
 }
 
 export type ProcessFacts = {
@@ -49,11 +47,7 @@ export function readProcess(process: Process): ProcessFacts {
   const stat = parseStat(read(`/proc/${pid}/stat`))
   const threads = process.threads.map((thread): ThreadFacts => {
     const task = `/proc/${pid}/task/${thread.tid}`
-    return {
-      thread,
-      status: parseStatus(read(`${task}/status`)),
-      stat: parseStat(read(`${task}/stat`)),
-    }
+    return { thread, status: parseStatus(read(`${task}/status`)) }
   })
   const loginuid = readFile(AT_FDCWD, `/proc/${pid}/loginuid`, [ENOENT])
   return {

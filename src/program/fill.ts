@@ -1,5 +1,6 @@
 // Memory of the tasks, filled from files of pages; and files from files. The kernel moves the bytes.
 import { BardoError } from '../base/errors.ts'
+import { interrupted } from '../base/interrupt.ts'
 import { progress } from '../base/progress.ts'
 import {
   MAP_ANONYMOUS, MAP_NORESERVE, MAP_SHARED, O_CLOEXEC, O_RDWR, PAGE_SIZE, PROT_READ, PROT_WRITE, SEEK_SET,
@@ -57,6 +58,7 @@ function byItself(task: Filled, file: number, runs: readonly Run[], total: numbe
   let next = 0
   let skip = 0
   while (next < runs.length) {
+    if (interrupted() !== 0) throw new BardoError('refused', 'interrupted', { hint: 'nothing was left behind' })
     using table = task.remote.table(task.thread)
     const planned: number[] = []
     while (next < runs.length && table.free > IOV_MAX * 16 + 256) {

@@ -1,7 +1,7 @@
 // The last acts in restored processes: timed calls taken up again, scratch memory unmapped, registers loaded; and then
 // all of them let go at once.
 import { BardoError } from '../base/errors.ts'
-import { AT_FDCWD, ERESTART_RESTARTBLOCK, PTRACE_EVENT_STOP, SIGSTOP } from '../linux/constants.ts'
+import { AT_FDCWD, ERESTART_RESTARTBLOCK, ESRCH, PAGE_SIZE, PTRACE_EVENT_STOP, SIGSTOP } from '../linux/constants.ts'
 import { REG, TABLE_LOOP_SYSCALL, type Registers } from '../linux/arch/x86-64.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
@@ -25,20 +25,14 @@ const NO_CALL = BigInt.asUintN(64, -1n)
 
 /** Gives a process's threads their state; behind this nothing of ours is in it. The leader comes first in `threads`. */
 export function prepareLeaving(threads: readonly Made[], states: ReadonlyMap<number, ThreadState>, places: Places): void {
-  const { remote, thread: leader, pid } = threads[0]!
-  {
-    using table = remote.table(leader)
-    // Processes that share their descriptors have closed it already.
-    table.call('close', [places.socket], { mayFail: true })
-    table.run()
-  }
+  const { pid } = threads[0]!
   const final = threads.map(({ thread }) => {
     const state = states.get(thread.tid)
     if (state === undefined) throw new BardoError('bug', `thread ${thread.tid} has no state to go on with`)
     setXstate(thread.tid, state.xstate)
     return { state, registers: state.timed === undefined ? state.registers : takeUp(state, state.timed, places) }
   })
-  unmapScratch(pid, places)
+  takeOurselvesAway(pid, states.get(pid)?.vdso, places)
   for (const { state, registers } of final) {
     setSigmask(state.thread, state.sigmask)
     setRegisters(state.thread, registers)
@@ -48,7 +42,7 @@ export function prepareLeaving(threads: readonly Made[], states: ReadonlyMap<num
 /**
  * Puts a thread back into the timed call that the dump cut short: the call is made, with what was left of its time, and
  * interrupted at once, so that the kernel has a restart block for it and goes on with it when the thread is let go
- * (test/kernel/restart-block.test.ts). The registers to go on with.
+ * (test/kernel/restart-block-survives.test.ts). The registers to go on with.
  */
 function takeUp(state: ThreadState, timed: NonNullable<ThreadState['timed']>, places: Places): Registers {
   const { thread: tid, registers } = state
@@ -95,30 +89,33 @@ function waitStopped(tid: number): number {
 let vdsoCall: number | undefined
 
 /** Where a `syscall` instruction is in the vdso, as an offset: the same in every process of this kernel. */
-function syscallInVdso(pid: number, start: number, end: number): number {
-  vdsoCall ??= Buffer.from(readMemory(pid, start, end - start)).indexOf(Buffer.from(SYSCALL))
+function syscallInVdso(pid: number, start: number): number {
+  vdsoCall ??= Buffer.from(readMemory(pid, start, PAGE_SIZE)).indexOf(Buffer.from(SYSCALL))
   return vdsoCall
 }
 
-/** The last memory of ours goes by one stepped instruction that lies in memory of the process's own. */
-function unmapScratch(pid: number, places: Places): void {
-  const maps = parseMaps(readFile(AT_FDCWD, `/proc/${pid}/maps`)!)
-  const vdso = maps.find(map => map.path === '[vdso]')
-  const offset = vdso === undefined ? -1 : syscallInVdso(pid, vdso.start, vdso.end)
+/** The socket and the last memory of ours go by stepped instructions that lie in memory of the process's own. */
+function takeOurselvesAway(pid: number, vdso: number | undefined, places: Places): void {
+  const offset = vdso === undefined ? -1 : syscallInVdso(pid, vdso)
   let at: number
   let before: Uint8Array | undefined
-  if (vdso !== undefined && offset >= 0) at = vdso.start + offset
+  if (vdso !== undefined && offset >= 0) at = vdso + offset
   else {
-    at = findBootPlace(pid, maps)
+    at = findBootPlace(pid, parseMaps(readFile(AT_FDCWD, `/proc/${pid}/maps`)!))
     before = readMemory(pid, at, SYSCALL.length)
     pokeMemory(pid, at, SYSCALL)
   }
+  // Processes that share their descriptors have closed it already.
+  callIn(pid, at, NR.close, places.socket)
   const result = callIn(pid, at, NR.munmap, places.scratch, places.scratchSize)
   if (before !== undefined) pokeMemory(pid, at, before)
   if (result < 0) throw refusal('munmap', result, places.scratch, places.scratchSize)
 }
 
-/** Lets all processes go. A process that was stopped stops again before it runs a single instruction. */
+/**
+ * Lets all processes go. A process that was stopped stops again before it runs a single instruction. Throws if one cannot
+ * be let go, which would die with us.
+ */
 export function letGo(
   processes: readonly (readonly Made[])[], states: ReadonlyMap<number, ThreadState>, finish: 'run' | 'stop',
 ): void {
@@ -127,5 +124,11 @@ export function letGo(
     const stopped = states.get(pid)?.stopped ?? 0
     if (stopped !== 0 || finish === 'stop') syscall(NR.kill, pid, stopped !== 0 ? stopped : SIGSTOP)
   }
-  for (const threads of processes) for (const { thread } of threads) detach(thread.tid)
+  for (const threads of processes) {
+    for (const { thread } of threads) {
+      const result = detach(thread.tid) && detach(thread.tid)
+      // Who was let go a moment ago may have killed this one already.
+      if (result !== 0 && result !== -ESRCH) throw new BardoError('refused', `cannot let the restored task ${thread.tid} go`, { errno: -result })
+    }
+  }
 }

@@ -8,7 +8,7 @@ export const HOST = 'host' as const
 
 /** The named phases of a restore, in their order (restore/order.ts says why). */
 export type Phase =
-  | 'files' | 'tasks' | 'groups' | 'zombies' | 'terminals' | 'descriptors' | 'places' | 'memory' | 'threads' | 'signals'
+  | 'files' | 'tasks' | 'groups' | 'zombies' | 'terminals' | 'descriptors' | 'memory' | 'threads' | 'signals'
   | 'seccomp' | 'credentials' | 'pending' | 'timers' | 'limits' | 'go'
 
 export type SlotKind = 'fd' | 'value'
@@ -113,6 +113,8 @@ export type ThreadState = {
   readonly timed: { readonly nr: number; readonly left_ns: bigint | undefined } | undefined
   /** The signal whose stop the process was in, or 0; in its leader's state. */
   readonly stopped: number
+  /** Where the process has its vdso; in its leader's state. */
+  readonly vdso?: number | undefined
 }
 
 /** Where the restore's own things are in every task's memory: nothing of any task is there. */

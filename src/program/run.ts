@@ -5,12 +5,12 @@ import { interrupted } from '../base/interrupt.ts'
 import { log } from '../base/log.ts'
 import { progress } from '../base/progress.ts'
 import {
-  CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, PTRACE_EVENT_STOP, PTRACE_O_SUSPEND_SECCOMP,
-  PTRACE_O_TRACECLONE, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, SIGCHLD, SIGKILL,
+  AT_REMOVEDIR, CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, O_CREAT, O_EXCL,
+  PTRACE_EVENT_STOP, PTRACE_O_SUSPEND_SECCOMP, PTRACE_O_TRACECLONE, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, SIGCHLD, SIGKILL,
 } from '../linux/constants.ts'
 import { Arena, syscall, type Word } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
-import { must, refusal, scratch } from '../linux/sys.ts'
+import { must, refusal, scratch, sys } from '../linux/sys.ts'
 import { bytesOf } from '../base/bytes.ts'
 import { pokeMemory } from '../tracee/memory.ts'
 import { eventMessage, resume, setSigmask, setThreadArea, waitFor } from '../tracee/ptrace.ts'
@@ -27,6 +27,9 @@ import { slotsOf } from './slots.ts'
 import { cloneArgs, pidRefused, spawnRoot } from './spawn.ts'
 
 const THREAD_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM
+
+/** Of openat(2): the file is new, and so its name is ours. */
+const CREATES = O_CREAT | O_EXCL
 
 /** A task that was made: one thread, and the process that it is of. */
 export type Made = { readonly thread: Thread; readonly remote: Remote; readonly pid: number }
@@ -48,7 +51,11 @@ export class Runner {
   readonly #states = new Map<number, ThreadState>()
   /** Processes in the order of their making; ended ones leave. */
   readonly #processes = new Set<number>()
+  /** All threads that were made and have not been waited for, in the order of their making. */
+  readonly #tids = new Set<number>()
   readonly #loaded = new Set<number>()
+  /** Names in the file system that were made by us, in directories of ours that are open. */
+  readonly #names: { readonly at: number; readonly base: string; readonly flags: number }[] = []
   #socket: PassSocket | undefined
   #table: { table: Table; actor: number; calls: { step: Step & CallStep; index: number }[] } | undefined
 
@@ -72,12 +79,12 @@ export class Runner {
       }
       this.#flush()
       for (const pid of this.#processes) this.#leave(pid)
+      progress.end()
+      letGo([...this.#processes].map(pid => this.#threadsOf(pid)), this.#states, finish)
     } catch (error) {
       this.#abort()
       throw error
     }
-    progress.end()
-    letGo([...this.#processes].map(pid => this.#threadsOf(pid)), this.#states, finish)
     this.#socket?.[Symbol.dispose]()
   }
 
@@ -181,6 +188,22 @@ export class Runner {
     scratch.release(mark)
     if (result < 0 && !step.accept.includes(-result)) throw refusal(step.name, result, ...shownArguments(step.args))
     this.#values.set(step.result.id, result < 0 ? -1 : result)
+    if (result >= 0) this.#noteName(step)
+  }
+
+  // Files may get a name for a moment; if the program does not come to the step that takes it away, the end does.
+  #noteName({ name, args }: CallStep): void {
+    const first = name === 'linkat' ? 2 : 0
+    const [directory, base, flags] = [args[first], args[first + 1], args[first + 2]]
+    if (typeof base !== 'string') return
+    if (typeof directory !== 'number' && !(directory !== undefined && isSlot(directory))) return
+    const at = typeof directory === 'number' ? directory : this.#value(directory)
+    if (name === 'unlinkat') {
+      const index = this.#names.findIndex(one => one.at === at && one.base === base)
+      if (index >= 0) this.#names.splice(index, 1)
+    } else if (name === 'mkdirat') this.#names.push({ at, base, flags: AT_REMOVEDIR })
+    else if (name === 'linkat' || name === 'mknodat' || (name === 'openat' && (Number(flags) & CREATES) === CREATES))
+      this.#names.push({ at, base, flags: 0 })
   }
 
   #hostWord(argument: Argument): Word {
@@ -322,6 +345,7 @@ export class Runner {
     if (spawn.kind === 'root') {
       spawnRoot(task, spawn.sibling, this.#program.places, this.#options)
       this.#processes.add(task)
+      this.#tids.add(task)
       const made = this.#adopt(task, task, undefined)
       const { socket, park } = this.#program.places
       using table = made.remote.table(made.thread)
@@ -346,6 +370,7 @@ export class Runner {
   /** A new task is stopped before it returns from clone; it must not be let run with its maker's registers. */
   #born(tid: number, processOf: Made | undefined): void {
     if (processOf === undefined) this.#processes.add(tid)
+    this.#tids.add(tid)
     for (;;) {
       const stop = waitFor(tid)
       if (stop.kind !== 'stopped') throw new BardoError('lost', `the new task ${tid} died`)
@@ -373,6 +398,7 @@ export class Runner {
     }
     this.#tasks.delete(actor)
     this.#processes.delete(actor)
+    this.#tids.delete(actor)
     if (reap === undefined) return
     const parent = this.#made(reap)
     using table = parent.remote.table(parent.thread)
@@ -440,17 +466,14 @@ export class Runner {
   #abort(): void {
     for (const pid of this.#processes) syscall(NR.kill, pid, SIGKILL)
     // Threads before leaders, whose end is told last; and they were made later.
-    for (const { thread } of [...this.#tasks.values()].reverse()) {
+    for (const tid of [...this.#tids].reverse()) {
       try {
-        for (;;) {
-          const stop = waitFor(thread.tid)
-          if (stop.kind !== 'stopped') break
-          resume(thread.tid)
-        }
+        while (waitFor(tid).kind === 'stopped') resume(tid)
       } catch {
         // Gone already: threads end with their leader.
       }
     }
+    for (const { at, base, flags } of this.#names.reverse()) sys('unlinkat', at, base, flags)
     for (const [id, value] of this.#values) if (this.#lastUse.has(id) && value > 2) syscall(NR.close, value)
     this.#socket?.[Symbol.dispose]()
   }

@@ -3,6 +3,7 @@
 import { BardoError } from '../base/errors.ts'
 import {
   AT_EMPTY_PATH, CLONE_PARENT, CLONE_VFORK, CLONE_VM, ENOSYS, EPERM, MREMAP_FIXED, MREMAP_MAYMOVE, PAGE_SIZE,
+  PTRACE_EVENT_STOP, SIGCHLD, SIGKILL,
 } from '../linux/constants.ts'
 import { REG } from '../linux/arch/x86-64.ts'
 import { Arena, loadCode } from '../linux/ffi.ts'
@@ -12,7 +13,6 @@ import { OpenFile, must, readFile, refusal, sys } from '../linux/sys.ts'
 import { getRegisters, interrupt, resume, setRegisters, step, trySeize, waitFor } from '../tracee/ptrace.ts'
 import type { Places } from './program.ts'
 
-const SIGCHLD = 17
 const PTRACE_O_EXITKILL = 1 << 20
 
 // rdi: block of words [clone_args, size, fd, "", argv, envp, flags, result].
@@ -43,23 +43,39 @@ const CODE = Uint8Array.of(
   0x0f, 0x05, // syscall
 )
 
-/** pause() for ever; its `syscall` instruction serves for the first calls that are made in it. */
-const WAITER = Uint8Array.of(0xb8, 0x22, 0x00, 0x00, 0x00, 0x0f, 0x05, 0xeb, 0xf7)
-const WAITER_SYSCALL = 5
+/**
+ * Waits on the socket that it inherits, and ends when its other end, which is ours alone, is closed: so it does not
+ * outlive us if we are killed before we have seized it. Its first `syscall` serves for the first calls made in it.
+ */
+function waiter(socket: number): Uint8Array {
+  const code = Uint8Array.of(
+    0x31, 0xc0, // xor eax, eax (read)
+    0xbf, 0, 0, 0, 0, // mov edi, socket
+    0x48, 0x89, 0xe6, // mov rsi, rsp
+    0xba, 0x01, 0x00, 0x00, 0x00, // mov edx, 1
+    0x0f, 0x05, // syscall
+    0x31, 0xff, // xor edi, edi
+    0xb8, 0xe7, 0x00, 0x00, 0x00, // mov eax, 231 (exit_group)
+    0x0f, 0x05, // syscall
+  )
+  new DataView(code.buffer).setInt32(3, socket, true)
+  return code
+}
+const WAITER_SYSCALL = 15
 
 const ELF_HEADER = 64
 const PROGRAM_HEADER = 56
 
 /** A static executable whose one page lies at `address` (elf(5)). */
-function executable(address: number): Uint8Array {
-  const bytes = new Uint8Array(ELF_HEADER + 2 * PROGRAM_HEADER + WAITER.length)
+function executable(address: number, code: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(ELF_HEADER + 2 * PROGRAM_HEADER + code.length)
   const view = new DataView(bytes.buffer)
   bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])
   view.setUint16(16, 2, true) // ET_EXEC
   view.setUint16(18, 62, true) // EM_X86_64
   view.setUint32(20, 1, true)
-  const code = ELF_HEADER + 2 * PROGRAM_HEADER
-  view.setBigUint64(24, BigInt(address + code), true) // entry
+  const codeAt = ELF_HEADER + 2 * PROGRAM_HEADER
+  view.setBigUint64(24, BigInt(address + codeAt), true) // entry
   view.setBigUint64(32, BigInt(ELF_HEADER), true) // program headers
   view.setUint16(52, ELF_HEADER, true)
   view.setUint16(54, PROGRAM_HEADER, true)
@@ -75,8 +91,16 @@ function executable(address: number): Uint8Array {
   at += PROGRAM_HEADER
   view.setUint32(at, 0x6474e551, true) // PT_GNU_STACK, not executable: without it every mapping would be
   view.setUint32(at + 4, 6, true)
-  bytes.set(WAITER, code)
+  bytes.set(code, codeAt)
   return bytes
+}
+
+const [MFD_CLOEXEC, MFD_EXEC] = [1, 0x10]
+
+/** Since Linux 6.3 a memfd that is to be run must say so where vm.memfd_noexec is 1; before, the flag is unknown. */
+function executableMemfd(): number {
+  const fd = sys('memfd_create', 'bardo', MFD_CLOEXEC | MFD_EXEC)
+  return fd >= 0 ? fd : must('memfd_create', 'bardo', MFD_CLOEXEC)
 }
 
 let run: ((address: number) => void) | undefined
@@ -115,8 +139,8 @@ export { pidRefused }
 export function spawnRoot(pid: number, sibling: boolean, places: Places, options: number): void {
   run ??= loadCode(CODE)
   const address = places.park
-  using memfd = new OpenFile(must('memfd_create', 'bardo', 1))
-  const elf = executable(address)
+  using memfd = new OpenFile(executableMemfd())
+  const elf = executable(address, waiter(places.socket))
   const wrote = must('write', memfd.fd, elf, elf.length)
   if (wrote !== elf.length) throw new BardoError('refused', 'cannot write to a memfd')
   const arena = new Arena(PAGE_SIZE)
@@ -138,11 +162,19 @@ export function spawnRoot(pid: number, sibling: boolean, places: Places, options
   } finally {
     arena.unmap()
   }
-  const seized = trySeize(pid, options | PTRACE_O_EXITKILL)
-  if (seized < 0) {
-    sys('kill', pid, 9)
-    throw new BardoError('refused', `cannot trace the new process ${pid}`, { errno: -seized })
+  try {
+    seizeNew(pid, options)
+    settle(pid, address, places)
+  } catch (error) {
+    sys('kill', pid, SIGKILL)
+    awaitEnd(pid)
+    throw error
   }
+}
+
+function seizeNew(pid: number, options: number): void {
+  const seized = trySeize(pid, options | PTRACE_O_EXITKILL)
+  if (seized < 0) throw new BardoError('refused', `cannot trace the new process ${pid}`, { errno: -seized })
   interrupt(pid)
   for (;;) {
     const stop = waitFor(pid)
@@ -151,10 +183,18 @@ export function spawnRoot(pid: number, sibling: boolean, places: Places, options
         why: stop.kind === 'exited' ? `exit status ${stop.code}: its executable was refused` : `signal ${stop.signal}`,
         hint: 'a security policy may forbid to run a memfd (vm.memfd_noexec, noexec mounts)',
       })
-    if (stop.event === 128) break
+    if (stop.event === PTRACE_EVENT_STOP) return
     resume(pid, 0)
   }
-  settle(pid, address, places)
+}
+
+/** Waits for the end of a process that was killed; one that is neither our child nor traced by us is its parent's. */
+function awaitEnd(pid: number): void {
+  try {
+    while (waitFor(pid).kind === 'stopped') resume(pid)
+  } catch {
+    // It has been waited for already, or cannot be.
+  }
 }
 
 /** One call by the instruction of the waiting executable at `address`, or of the vdso at `at`. */

@@ -1,13 +1,14 @@
 // What kinds and recipe say is gathered here as a program.
-import type { BardoError, Report } from '../base/errors.ts'
+import { BardoError, type Report } from '../base/errors.ts'
 import { externalKey, type External, type Inherited, type RestoreOptions } from '../base/options.ts'
 import type { ImageDirectory } from '../image/directory.ts'
 import type { Build, Maker, TaskBuild } from '../kinds/kind.ts'
-import { F_DUPFD_CLOEXEC } from '../linux/constants.ts'
+import { F_DUPFD_CLOEXEC, O_CLOEXEC, PAGE_SIZE } from '../linux/constants.ts'
 import type { CallName } from '../linux/nr.ts'
 import { ProgramBuilder } from '../program/build.ts'
 import { HOST, type Actor, type Argument, type Memory, type Phase, type Purpose, type Slot } from '../program/program.ts'
 import type { FilePlan } from './files.ts'
+import { readPagemap, toRun } from './load.ts'
 
 /** A task's own calls, for one purpose. Files that it borrows are closed when `done` is called. */
 export class TaskSayer implements TaskBuild {
@@ -148,6 +149,45 @@ export class RestoreBuild implements Build {
 
   file(id: number): Slot<'fd'> {
     return this.#files.make(id, this.as({ what: this.#files.placeOf(id), phase: this.#purpose.phase }))
+  }
+
+  beside(id: number, fd: number): number | undefined {
+    return this.#files.beside(id, fd)
+  }
+
+  withNumbers(id: number, files: readonly { file: Slot<'fd'>; number: number }[], say: (at: TaskBuild) => void): void {
+    const pid = this.#files.holder(id)
+    if (pid === undefined) throw new BardoError('bad-image', `no process has file ${id} as a descriptor`)
+    // Said before the tables are given: those of all tasks are empty then.
+    const purpose = { what: this.#purpose.what, phase: 'descriptors' } as const
+    this.program.pass(purpose, pid, files.map(({ file, number }) => ({ file, number, cloexec: false })))
+    const sayer = this.task(pid, purpose)
+    say(sayer)
+    sayer.done()
+    for (const { number } of files) sayer.call('close', number)
+  }
+
+  sharedMemory(bytes: number): Slot<'fd'> {
+    const result = this.program.slot('fd', HOST)
+    this.program.host(this.#purpose, { name: 'shared_memory', bytes, result })
+    return result
+  }
+
+  fillMemory(file: Slot<'fd'>, shmid: number | bigint, bytes: number): void {
+    const id = Number(shmid)
+    // Nothing is saved of what is empty.
+    if (bytes === 0 && !this.images.has('SHMEM_PAGEMAP', id)) return
+    const { head, rest } = this.images.readHeaded('SHMEM_PAGEMAP', id)
+    const { runs } = readPagemap(rest, head.pages_id, `shared memory ${id}`, Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE)
+    if (runs.length > 0)
+      this.program.host(this.#purpose, { name: 'copy', from: this.pages(head.pages_id), to: file, runs: runs.map(toRun) })
+  }
+
+  /** The open file of pages-`id`.img, in the program. */
+  pages(id: number): Slot<'fd'> {
+    const make = (of: number): Slot<'fd'> =>
+      this.as({ what: `pages-${of}.img`, phase: 'files' }).open('openat', this.images.fd, `pages-${of}.img`, O_CLOEXEC, 0)
+    return this.get({ name: 'pages', make }, id)
   }
 
   /** A file of the images opened for a mapping or as a program. */

@@ -44,6 +44,8 @@ type Table = { readonly entries: readonly fdinfo_entry[]; readonly holder: FileH
 /** What F_SETFL sets (SETFL_MASK of fs/fcntl.c), but O_ASYNC, which waits for the owner. */
 const STATUS_FLAGS = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME
 const FD_MAX = 0x7fff_ffff
+/** Files that need files that need files …: the kernel allows five epolls in each other. */
+const NESTED_MAX = 32
 
 /** Stands for a file that cannot be restored: the plan goes on, to find what else cannot, and is never run. */
 const NOWHERE: Slot<'fd'> = { kind: 'fd', id: 0, actor: HOST }
@@ -55,6 +57,7 @@ export class FilePlan {
   readonly #files = new Map<number, Known>()
   readonly #tables = new Map<number, Table>()
   readonly #made = new Map<number, Slot<'fd'>>()
+  readonly #making = new Set<number>()
   readonly #mapped = new Map<string, Slot<'fd'>>()
 
   constructor(parts: { images: ImageDirectory; options: RestoreOptions; report: Report }) {
@@ -118,13 +121,17 @@ export class FilePlan {
   make(id: number, at: Build): Slot<'fd'> {
     const made = this.#made.get(id)
     if (made !== undefined) return made
+    if (this.#making.has(id) || this.#making.size >= NESTED_MAX)
+      throw new BardoError('bad-image', `files.img has files that need each other, or too many: file ${id}`)
+    this.#making.add(id)
     const slot = this.#guard(id, () => this.#restore(id, at)) ?? NOWHERE
+    this.#making.delete(id)
     this.#made.set(id, slot)
     return slot
   }
 
   /**
-   * Says how a file of kind REG is opened for a mapping, with the flags that it needs (`fdflags` of the vma), once for
+   * Says how a file of kind REG, or of another that can be mapped, is opened for a mapping, with the flags that it needs (`fdflags` of the vma), once for
    * all mappings that need the same.
    */
   mapped(id: number, flags: number, at: Build): Slot<'fd'> {
@@ -132,7 +139,8 @@ export class FilePlan {
     const known = this.#mapped.get(key)
     if (known !== undefined) return known
     const open = (): Slot<'fd'> => {
-      const { entry, state } = this.#find(id)
+      const { entry, kind, state } = this.#find(id)
+      if (kind?.map !== undefined) return kind.map(state, flags, at)
       if (entry.type !== fd_types.REG)
         throw new BardoError('bad-image', `a mapping is of file ${id}, which has no path`)
       return openNamed(state as reg_file_entry, flags, at)
@@ -140,6 +148,30 @@ export class FilePlan {
     const slot = this.#guard(id, open) ?? NOWHERE
     this.#mapped.set(key, slot)
     return slot
+  }
+
+  /** The table that has file `id` first, by the order in which they were asked for, and of those that `also` suits. */
+  #tableWith(id: number, also: (table: Table) => boolean = () => true): Table | undefined {
+    for (const table of this.#tables.values())
+      if (table.entries.some(entry => entry.id === id) && also(table)) return table
+    return undefined
+  }
+
+  /** The process in whose table file `id` is first. */
+  holder(id: number): number | undefined {
+    return this.#tableWith(id, ({ holder }) => holder !== undefined)?.holder?.pid
+  }
+
+  /** The id of the file at number `fd` in the first table that has file `id` and something there. */
+  beside(id: number, fd: number): number | undefined {
+    const at = ({ entries }: Table): fdinfo_entry | undefined => entries.find(entry => entry.fd === fd)
+    const table = this.#tableWith(id, one => at(one) !== undefined)
+    return table && at(table)?.id
+  }
+
+  /** Numbers of descriptors that are used on the way, beside those of the tables. */
+  numbers(): number[] {
+    return [...this.#files.values()].flatMap(({ kind, state }) => [...(kind?.numbers?.(state) ?? [])])
   }
 
   #find(id: number): Known {

@@ -1,11 +1,14 @@
 // What the plan needs to know of the machine that it restores on, read once.
 import { textOf } from '../base/bytes.ts'
-import { AT_FDCWD, ENOENT, ESRCH, RLIMIT_NOFILE } from '../linux/constants.ts'
+import type { creds_entry } from '../image/messages/creds.ts'
+import { AT_FDCWD, ENOENT, ESRCH, PR_GET_SECUREBITS, RLIMIT_NOFILE } from '../linux/constants.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseLimits, type Limit } from '../linux/proc/limits.ts'
+import { parseStat } from '../linux/proc/stat.ts'
 import { parseStatus } from '../linux/proc/status.ts'
 import { readDirectory, readFile, scratch, statOf } from '../linux/sys.ts'
+import { credentialsOf } from '../kinds/task/credentials.ts'
 import { readAffinity } from '../kinds/task/scheduling.ts'
 
 const CAP_SYS_RESOURCE = 24n
@@ -19,6 +22,11 @@ export type Host = {
   readonly permitted: bigint
   readonly bounding: bigint
   readonly affinity: Uint8Array
+  readonly nice: number
+  readonly personality: number
+  /** What every new task has from us. */
+  readonly credentials: creds_entry
+  readonly inheritedLimits: readonly Limit[]
   readonly oom_score_adj: number
   /** Our own open descriptors, and one past the highest that we and the tasks may have meanwhile. */
   readonly descriptors: readonly number[]
@@ -42,6 +50,10 @@ export function readHost(): Host {
     permitted: status.capPrm,
     bounding: status.capBnd,
     affinity: readAffinity(0),
+    nice: parseStat(readFile(AT_FDCWD, '/proc/self/stat')!).nice,
+    personality: syscall(NR.personality, 0xffffffff),
+    credentials: credentialsOf(status, syscall(NR.prctl, PR_GET_SECUREBITS)),
+    inheritedLimits: limits.map((limit, resource) => (resource === RLIMIT_NOFILE ? { ...limit, cur: BigInt(descriptorsMax) } : limit)),
     oom_score_adj: Number(text('/proc/self/oom_score_adj')),
     descriptors: readDirectory(AT_FDCWD, '/proc/self/fd').map(Number),
     descriptorsMax,

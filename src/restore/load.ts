@@ -7,6 +7,7 @@ import type { pstree_entry } from '../image/messages/pstree.ts'
 import type { seccomp_filter } from '../image/messages/seccomp.ts'
 import { PAGE_SIZE } from '../linux/constants.ts'
 import { TASK_SIZE } from '../linux/arch/x86-64.ts'
+import type { Run } from '../program/program.ts'
 import { PE } from '../kinds/mem/pages.ts'
 import { STATUS } from '../kinds/mem/mappings.ts'
 
@@ -18,6 +19,9 @@ export const TASK_STOPPED = 3
 
 /** Pages of a mapping run, in bytes. */
 export type PageRun = { readonly start: number; readonly end: number; readonly offset: number }
+
+/** A run of an image's pages as a step has it. */
+export const toRun = (run: PageRun): Run => ({ address: run.start, length: run.end - run.start, offset: run.offset })
 
 export type Pages = { readonly pagesId: number; readonly runs: readonly PageRun[]; readonly total: number }
 

@@ -1,8 +1,6 @@
 // The memory of the tasks as steps: what a child has by birth is kept, what differs is unmapped, mapped and filled.
 import { BardoError, type Report } from '../base/errors.ts'
-import type { ImageDirectory } from '../image/directory.ts'
-import type { memfd_inode_entry } from '../image/messages/memfd.ts'
-import type { vma_entry } from '../image/messages/mm.ts'
+import type { mm_entry, vma_entry } from '../image/messages/mm.ts'
 import {
   MADV_DONTNEED, MAP_ANONYMOUS, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_LOCKED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED,
   MREMAP_FIXED, MREMAP_MAYMOVE, O_ACCMODE, O_RDONLY, O_RDWR, PAGE_SIZE, PROT_WRITE, PR_SET_MM, PR_SET_MM_MAP,
@@ -10,10 +8,10 @@ import {
 } from '../linux/constants.ts'
 import { MAP_DROPPABLE, STATUS, adviceOf, hasOwnPages } from '../kinds/mem/mappings.ts'
 import { jumpsTo, parseVdso, sameEntries } from '../kinds/mem/vdso.ts'
-import type { Places, Run, Slot } from '../program/program.ts'
+import type { Memory, Places, Run, Slot } from '../program/program.ts'
 import type { ParkedPart } from '../program/spawn.ts'
 import type { RestoreBuild } from './build.ts'
-import { readPagemap, whereOf, type PageRun, type Task } from './load.ts'
+import { toRun, whereOf, type PageRun, type Task } from './load.ts'
 import { PagesFiles } from './pages.ts'
 
 /** A mapping as it is while the tree is made. */
@@ -40,25 +38,20 @@ const SHARED = STATUS.FILE_SHARED | STATUS.ANON_SHARED
 
 export class MemoryPlan {
   readonly #at: RestoreBuild
-  readonly #images: ImageDirectory
   readonly #places: Places
   readonly #parked: readonly ParkedPart[]
   readonly #report: Report
   readonly #pages: PagesFiles
   readonly #layouts = new Map<Task, Mapped[]>()
   readonly #vdsos = new Map<Task, Vdso>()
-  readonly #memfds: ReadonlyMap<number, memfd_inode_entry>
   readonly #sizes: Map<string, number>
 
   constructor(at: RestoreBuild, places: Places, parked: readonly ParkedPart[], tasks: readonly Task[], report: Report) {
     this.#at = at
-    this.#images = at.images
     this.#places = places
     this.#parked = parked
     this.#report = report
     this.#pages = new PagesFiles(at.images)
-    const inodes = at.images.has('MEMFD_INODE') ? at.images.read('MEMFD_INODE') : []
-    this.#memfds = new Map(inodes.map(inode => [Number(inode.inode_id), inode]))
     this.#sizes = new Map()
     for (const task of tasks)
       for (const vma of task.vmas) {
@@ -109,6 +102,8 @@ export class MemoryPlan {
       }
     }
     this.#layouts.set(task, layout)
+    // The program's file can be exchanged only while nothing of the old one is mapped (prctl(2), PR_SET_MM_EXE_FILE).
+    this.#fields(task)
     this.#map(task, say, layout, kept, files)
     this.#fill(task, layout, kept)
   }
@@ -214,46 +209,19 @@ export class MemoryPlan {
         where, why: 'it is System V shared memory, a packet socket, an aio ring, a shadow stack or has uprobes',
       })
     if ((vma.status & STATUS.ANON_SHARED) !== 0) return this.#sharedMemory(vma.shmid, this.#sizes.get(String(vma.shmid)) ?? 0)
-    if ((vma.status & STATUS.MEMFD) !== 0) return this.#memfd(Number(vma.shmid), where)
     if ((vma.status & (STATUS.FILE_PRIVATE | STATUS.FILE_SHARED)) === 0) return undefined
     const flags = (vma.fdflags ?? ((vma.status & STATUS.FILE_SHARED) !== 0 && (vma.prot & PROT_WRITE) !== 0 ? O_RDWR : O_RDONLY)) & O_ACCMODE
     return this.#at.mapped(Number(vma.shmid), (vma.status & STATUS.FILE_PRIVATE) !== 0 ? O_RDONLY : flags)
   }
 
-  /** CRIU keeps shared anonymous memory as a memfd by the name /dev/zero. */
-  #memfd(id: number, where: string): Slot<'fd'> {
-    const file = this.#at.fileState(id)
-    const inode = this.#memfds.get(Number((file?.state as { inode_id?: number | bigint } | undefined)?.inode_id ?? -1))
-    if (file?.type !== 'MEMFD' || inode === undefined) throw new BardoError('bad-image', 'a mapping is of a memfd that is not there', { where })
-    if (inode.name !== '/dev/zero') throw new BardoError('unsupported', `memfd ${JSON.stringify(inode.name)} is not supported yet`, { where })
-    return this.#sharedMemory(BigInt(inode.shmid), Number(inode.size))
-  }
-
   #sharedMemory(shmid: bigint, bytes: number): Slot<'fd'> {
-    const name = { name: 'shared memory', make: () => this.#makeShared(shmid, bytes) }
-    return this.#at.get(name, String(shmid))
-  }
-
-  #makeShared(shmid: bigint, bytes: number): Slot<'fd'> {
-    const purpose = { what: `shared memory ${shmid}`, phase: 'files' } as const
-    const { program } = this.#at
-    const result = program.slot('fd', 'host')
-    const { head, rest } = this.#images.readHeaded('SHMEM_PAGEMAP', Number(shmid))
-    const pages = readPagemap(rest, head.pages_id, purpose.what, bytes)
-    program.host(purpose, { name: 'shared_memory', bytes, result })
-    if (pages.runs.length > 0) {
-      const from = this.#pagesSlot(head.pages_id)
-      program.host(purpose, { name: 'copy', from, to: result, runs: pages.runs.map(run => toRun(run)) })
+    const make = (): Slot<'fd'> => {
+      const at = this.#at.as({ what: `shared memory ${shmid}`, phase: 'files' })
+      const file = at.sharedMemory(bytes)
+      at.fillMemory(file, shmid, bytes)
+      return file
     }
-    return result
-  }
-
-  /** The file of pages as a slot: opened in the program, when it runs. */
-  #pagesSlot(pagesId: number): Slot<'fd'> {
-    return this.#at.get(
-      { name: 'pages', make: id => this.#at.as({ what: `pages-${id}.img`, phase: 'files' }).open('openat', this.#images.fd, `pages-${id}.img`, 0o2000000, 0) },
-      pagesId,
-    )
+    return this.#at.get({ name: 'shared memory', make }, String(shmid))
   }
 
   #map(
@@ -301,7 +269,7 @@ export class MemoryPlan {
       for (const run of write) runs.push(toRun(run))
       for (const range of drop) say.call('madvise', range.start, range.end - range.start, MADV_DONTNEED)
     }
-    if (runs.length > 0) this.#at.program.fill(purpose, task.pid, this.#pagesSlot(task.pages.pagesId), runs)
+    if (runs.length > 0) this.#at.program.fill(purpose, task.pid, this.#at.pages(task.pages.pagesId), runs)
   }
 
   /** Whether the image's vdso is like ours to those who call it. */
@@ -320,6 +288,14 @@ export class MemoryPlan {
     })
     const fits = sizeOf(old) === sizes[1] && (vvar === undefined || sizeOf(vvar) === sizes[0])
     return fits && !inside && sameEntries(parseVdso(bytes), parseVdso(own)) ? 'moved' : 'jumps'
+  }
+
+  /** Where a task has the vdso of this kernel; undefined where it has none. */
+  vdsoAt(task: Task): number | undefined {
+    const old = task.vmas.find(vma => (vma.status & STATUS.VDSO) !== 0)
+    if (this.#vdsos.get(task) === 'moved') return old === undefined ? undefined : Number(old.start)
+    const part = this.#parked.find(({ path }) => path === '[vdso]')
+    return part === undefined ? undefined : this.#places.park + part.offset
   }
 
   /** The bytes of the image's vdso; undefined where the image has not all of them. */
@@ -341,7 +317,7 @@ export class MemoryPlan {
       this.#at.program.host(purpose, { name: 'poke', task: task.pid, address: Number(old.start) + at, bytes: code })
   }
 
-  /** Protection, advice and locks, and the fields of the address space: when nothing is written any more. */
+  /** Protection, advice and locks: when nothing is written any more and every child has been cloned. */
   finish(task: Task): void {
     const purpose = { what: `memory of ${whereOf(task)}`, phase: 'memory' } as const
     const say = this.#at.task(task.pid, purpose)
@@ -353,16 +329,22 @@ export class MemoryPlan {
       if ((vma.flags & MAP_LOCKED) !== 0) say.call('mlock', start, size)
     }
     this.#jump(task)
+    if (task.mm.thp_disabled === true) say.call('prctl', PR_SET_THP_DISABLE, 1, 0, 0, 0)
+  }
+
+  /** The fields of the address space and the program's file: before the task has children, who inherit them. */
+  #fields(task: Task): void {
     const { mm } = task
-    const exe = this.#at.mapped(mm.exe_file_id, O_RDONLY)
+    if (task.parent !== undefined && sameFields(mm, task.parent.mm)) return
+    const say = this.#at.task(task.pid, { what: `memory of ${whereOf(task)}`, phase: 'tasks' })
+    const exe = task.parent?.mm.exe_file_id === mm.exe_file_id ? undefined : this.#at.mapped(mm.exe_file_id, O_RDONLY)
     const auxv = say.memory(new Uint8Array(BigUint64Array.from(mm.mm_saved_auxv).buffer))
-    say.call('prctl', PR_SET_MM, PR_SET_MM_MAP, this.#mmMap(say, task, auxv, say.borrow(exe)), MM_MAP_SIZE, 0)
+    say.call('prctl', PR_SET_MM, PR_SET_MM_MAP, this.#mmMap(task, auxv, exe && say.borrow(exe)), MM_MAP_SIZE, 0)
     say.done()
-    if (mm.thp_disabled === true) say.call('prctl', PR_SET_THP_DISABLE, 1, 0, 0, 0)
   }
 
   /** struct prctl_mm_map (linux/prctl.h): eleven addresses, auxv and its size, the program's descriptor. */
-  #mmMap(say: ReturnType<RestoreBuild['task']>, task: Task, auxv: ReturnType<typeof say.memory>, exe: Slot<'fd'>) {
+  #mmMap(task: Task, auxv: Memory, exe: Slot<'fd'> | undefined): Memory {
     const { mm } = task
     const bytes = new Uint8Array(MM_MAP_SIZE)
     const words = new BigUint64Array(bytes.buffer)
@@ -371,13 +353,22 @@ export class MemoryPlan {
       mm.mm_arg_start, mm.mm_arg_end, mm.mm_env_start, mm.mm_env_end,
     ])
     new DataView(bytes.buffer).setUint32(96, auxv.bytes.length, true)
-    return this.#at.program.memory(task.pid, bytes, [{ offset: 100, slot: exe }], [{ offset: 88, memory: auxv }])
+    if (exe === undefined) new DataView(bytes.buffer).setInt32(100, -1, true)
+    const holds = exe === undefined ? [] : [{ offset: 100, slot: exe }]
+    return this.#at.program.memory(task.pid, bytes, holds, [{ offset: 88, memory: auxv }])
   }
 }
 
 const MM_MAP_SIZE = 104
 
-const toRun = (run: PageRun): Run => ({ address: run.start, length: run.end - run.start, offset: run.offset })
+const FIELDS = [
+  'mm_start_code', 'mm_end_code', 'mm_start_data', 'mm_end_data', 'mm_start_brk', 'mm_brk', 'mm_start_stack', 'mm_arg_start',
+  'mm_arg_end', 'mm_env_start', 'mm_env_end', 'exe_file_id',
+] as const
+
+const sameFields = (a: mm_entry, b: mm_entry): boolean =>
+  FIELDS.every(name => a[name] === b[name]) && a.mm_saved_auxv.length === b.mm_saved_auxv.length &&
+  a.mm_saved_auxv.every((word, index) => word === b.mm_saved_auxv[index])
 
 let vdsoBytes: Uint8Array | undefined
 

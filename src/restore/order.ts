@@ -8,7 +8,6 @@ const ORDER: readonly (readonly [Phase, string])[] = [
   ['zombies', 'a zombie has been in its group; it ends while its parent cannot yet be told by a handler'],
   ['terminals', 'a controlling terminal is taken by the leader of a session, and shown a group that exists'],
   ['descriptors', 'the table is empty until here, so that files land where they belong'],
-  ['places', 'a root and a working directory may be out of reach of what came before'],
   ['memory', 'protection comes when all is written and every child has been cloned'],
   ['threads', 'threads share the memory and the table that are in place now'],
   ['signals', 'actions and stacks are per thread and process; nothing is delivered while all is blocked'],

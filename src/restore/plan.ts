@@ -7,10 +7,10 @@ import type { ImageDirectory } from '../image/directory.ts'
 import type { thread_core_entry } from '../image/messages/core.ts'
 import type { reg_file_entry } from '../image/messages/regular.ts'
 import { restoreActions } from '../kinds/task/actions.ts'
-import { capabilitiesMissing, restoreCredentials } from '../kinds/task/credentials.ts'
+import { capabilitiesMissing, hasCredentials, restoreCredentials } from '../kinds/task/credentials.ts'
 import { findLimitsTooHigh, restoreLimits } from '../kinds/task/limits.ts'
 import { restorePending } from '../kinds/task/pending.ts'
-import { restoreScheduling } from '../kinds/task/scheduling.ts'
+import { restoreAffinity, restoreScheduling } from '../kinds/task/scheduling.ts'
 import { MODE_FILTER, chainOf, restoreSeccomp } from '../kinds/task/seccomp.ts'
 import { restoreTimers } from '../kinds/task/timers.ts'
 import { restoreAltStack, restoreRseq } from '../kinds/task/user-areas.ts'
@@ -66,6 +66,7 @@ class Planner {
     )
     const parked = parkedParts()
     const numbers = image.tasks.flatMap(task => (task.zombie ? [] : this.#files.descriptors(task.ids.files_id, task).map(({ fd }) => fd)))
+    numbers.push(...this.#files.numbers())
     this.#places = choosePlaces(image.tasks.flatMap(task => task.vmas), parked, numbers, host, report)
     this.#memory = new MemoryPlan(this.#build, this.#places, parked, image.tasks, report)
     this.#tree = planTree(image.root, image.tasks, options.shellJob, report)
@@ -82,7 +83,6 @@ class Planner {
     this.#groups()
     for (const task of tasks) if (task.zombie) this.#zombie(task)
     for (const { task, passed } of tables) this.#program.pass(this.#purpose(task, 'descriptors'), task.pid, passed)
-    this.#placesOf(living)
     for (const task of living) {
       this.#report.collect(() => this.#memory.finish(task))
       this.#threads(task)
@@ -104,11 +104,14 @@ class Planner {
   #makeTree(): void {
     const { root } = this.#image
     this.#program.spawn(this.#purpose(root, 'tasks'), 'host', root.pid, { kind: 'root', sibling: this.#options.sibling })
+    // We are pinned to one CPU meanwhile, and what is born of us would be too.
+    restoreAffinity(this.#host.affinity, this.#say(root, 'tasks', 'CPUs'))
     const queue: Task[] = [root]
     for (let next = 0; next < queue.length; next++) {
       const task = queue[next]!
       if (task.zombie) continue
       this.#report.collect(() => this.#memory.make(task))
+      this.#placesOf(task)
       const makers = new Map<number, Task>()
       for (const deed of this.#tree.deeds.get(task) ?? []) {
         if (deed.do === 'setsid') {
@@ -191,23 +194,21 @@ class Planner {
     return tables
   }
 
-  #placesOf(living: readonly Task[]): void {
-    const done = new Set<number>()
-    for (const task of living) {
-      const { fs_id } = task.ids
-      if (done.has(fs_id)) continue
-      done.add(fs_id)
-      const { root_id, cwd_id, umask } = task.fs
-      const say = this.#say(task, 'places')
-      const rootName = (this.#build.fileState(root_id)?.state as reg_file_entry | undefined)?.name
-      if (rootName !== '/' || this.#options.root !== undefined) {
-        say.call('fchdir', say.borrow(this.#build.file(root_id)))
-        say.call('chroot', '.')
-      }
-      say.call('fchdir', say.borrow(this.#build.file(cwd_id)))
-      say.done()
-      say.call('umask', umask)
+  /** Root, working directory and umask: before the task has children, who inherit them. */
+  #placesOf(task: Task): void {
+    const { root_id, cwd_id, umask } = task.fs
+    const born = task.parent?.fs
+    if (born !== undefined && born.root_id === root_id && born.cwd_id === cwd_id && born.umask === umask) return
+    if (task.parent !== undefined && task.parent.ids.fs_id === task.ids.fs_id) return
+    const say = this.#say(task, 'tasks', 'directories')
+    const rootName = (this.#build.fileState(root_id)?.state as reg_file_entry | undefined)?.name
+    if (root_id !== born?.root_id && (rootName !== '/' || born !== undefined || this.#options.root !== undefined)) {
+      say.call('fchdir', say.borrow(this.#build.file(root_id)))
+      say.call('chroot', '.')
     }
+    say.call('fchdir', say.borrow(this.#build.file(cwd_id)))
+    say.done()
+    say.call('umask', umask)
   }
 
   #threads(task: Task): void {
@@ -219,13 +220,13 @@ class Planner {
     const leader = task.cores[0]!
     const tc = leader.tc!
     this.#actions(task)
-    task.cores.forEach((core, index) => this.#thread(task, task.threads[index]!, core.thread_core!))
+    task.cores.forEach((core, index) => this.#thread(task, index, core.thread_core!))
     // Changes of credentials make a process undumpable, so what the image says is set behind them.
     const dumpable = task.mm.dumpable ?? 1
     if (dumpable === 0 || dumpable === 1) this.#say(task, 'credentials').call('prctl', PR_SET_DUMPABLE, dumpable, 0, 0, 0)
     restorePending(tc.signals_s, task.pid, undefined, this.#say(task, 'pending'))
     restoreTimers(tc.timers, this.#host.restoresTimerIds, this.#say(task, 'timers', 'timers'))
-    restoreLimits(tc.rlimits?.rlimits ?? [], this.#say(task, 'limits'))
+    restoreLimits(tc.rlimits?.rlimits ?? [], this.#host.inheritedLimits, this.#say(task, 'limits'))
     this.#oomScore(task, tc.oom_score_adj)
     task.cores.forEach((core, index) => {
       const tid = task.threads[index]!
@@ -241,6 +242,7 @@ class Planner {
         sigmask: state.blk_sigset ?? (index === 0 ? tc.blk_sigset : 0n),
         timed: timedCall(state, registers, where),
         stopped: index === 0 && tc.task_state === TASK_STOPPED ? (tc.stop_signo ?? 19) : 0,
+        ...(index === 0 ? { vdso: this.#memory.vdsoAt(task) } : {}),
       })
     })
   }
@@ -251,14 +253,15 @@ class Planner {
     // Children that ended while the tree was made have left a SIGCHLD: the default action, to ignore it, drops it.
     say.call('rt_sigaction', SIGCHLD, say.memory(32), 0, 8)
     restoreActions(tc.sigactions, IGNORED_BY_RUNTIME, say)
-    say.call('personality', tc.personality)
+    if (tc.personality !== this.#host.personality) say.call('personality', tc.personality)
     if (tc.child_subreaper === true) say.call('prctl', PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     const barriers = tc.membarrier_registration_mask ?? 0
     for (let bit = 0; bit < 31; bit++) if ((barriers >> bit) & 1) say.attempt([22], 'membarrier', 1 << bit, 0, 0)
   }
 
-  #thread(task: Task, tid: number, state: thread_core_entry): void {
-    const info = task.cores[task.threads.indexOf(tid)]!.thread_info!
+  #thread(task: Task, index: number, state: thread_core_entry): void {
+    const tid = task.threads[index]!
+    const info = task.cores[index]!.thread_info!
     const what = tid === task.pid ? '' : `thread ${tid}`
     const say = this.#say(task, 'signals', what, tid)
     say.call('prctl', PR_SET_NAME, say.memory(commBytes(state.comm ?? task.comm)), 0, 0, 0)
@@ -266,13 +269,14 @@ class Planner {
     say.call('set_tid_address', info.clear_tid_addr)
     if (state.futex_rla_len > 0) say.call('set_robust_list', state.futex_rla, state.futex_rla_len)
     if (state.rseq_entry !== undefined) restoreRseq(state.rseq_entry, say)
-    restoreScheduling(state, this.#host.affinity, say)
+    restoreScheduling(state, this.#host, say)
     if (state.seccomp_mode !== undefined && state.seccomp_mode !== 0) {
       const chain = state.seccomp_mode === MODE_FILTER ? chainOf(this.#image.filters, state.seccomp_filter ?? -1) : []
       restoreSeccomp(state.seccomp_mode, chain, this.#say(task, 'seccomp', what, tid))
     }
     const creds = this.#say(task, 'credentials', what, tid)
-    if (state.creds !== undefined) restoreCredentials(state.creds, this.#host.bounding, creds)
+    if (state.creds !== undefined && !hasCredentials(state.creds, this.#host.credentials))
+      restoreCredentials(state.creds, this.#host.bounding, creds)
     if ((state.pdeath_sig ?? 0) !== 0) creds.call('prctl', PR_SET_PDEATHSIG, state.pdeath_sig!, 0, 0, 0)
     restorePending(state.signals_p, task.pid, tid, this.#say(task, 'pending', what, tid))
   }

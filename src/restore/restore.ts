@@ -1,16 +1,13 @@
 // A restore: load the image, plan, verify, run, let go.
-import { BardoError, Report } from '../base/errors.ts'
+import { Report } from '../base/errors.ts'
 import { bytesOf } from '../base/bytes.ts'
-import { interrupted } from '../base/interrupt.ts'
 import { log } from '../base/log.ts'
 import type { RestoreOptions } from '../base/options.ts'
 import { progress } from '../base/progress.ts'
 import { ImageDirectory } from '../image/directory.ts'
 import { ImageWriter } from '../image/writer.ts'
-import { AT_FDCWD, EINTR, O_CLOEXEC, O_CREAT, O_EXCL, O_WRONLY, WALL } from '../linux/constants.ts'
-import { syscall } from '../linux/ffi.ts'
-import { NR } from '../linux/nr.ts'
-import { OpenFile, must, refusal, scratch, sys } from '../linux/sys.ts'
+import { AT_FDCWD, O_CLOEXEC, O_CREAT, O_EXCL, O_WRONLY } from '../linux/constants.ts'
+import { OpenFile, must, refusal, sys } from '../linux/sys.ts'
 import type { Program } from '../program/program.ts'
 import { Runner } from '../program/run.ts'
 import { verifyProgram } from '../program/verify.ts'
@@ -18,18 +15,27 @@ import { CpuPin } from '../tracee/pin.ts'
 import { readHost } from './host.ts'
 import { loadImage } from './load.ts'
 import { planRestore } from './plan.ts'
+import { giveSize, openChoice, putOn, type ChosenTerminal } from './terminal.ts'
+import { standIns } from '../kinds/tty/outside.ts'
 
 /** What was done, for stats-restore; moments in milliseconds. */
 type Times = { start: number; forked: number; end: number }
 
-/** Restores the tree. With `explain` it changes nothing and returns the program's text. Throws a BardoError; nothing is left then. */
-export async function restore(options: RestoreOptions): Promise<string | undefined> {
+/** With `explain` the program's text; else the status to end with: 0, or the root's own under `--exit-status`. */
+export type Restored = { readonly text: string } | { readonly status: number }
+
+/** Restores the tree. With `explain` it changes nothing. Throws a BardoError; nothing is left then. */
+export async function restore(options: RestoreOptions): Promise<Restored> {
   const times: Times = { start: performance.now(), forked: 0, end: 0 }
-  const program = prepare(options)
+  using chosen = openChoice(options)
+  const { program, standIns, isOwn } = prepare(options, chosen.standIn)
   if (options.explain) {
     const [{ printProgram }, { reasonFor }] = await Promise.all([import('../program/print.ts'), import('./order.ts')])
-    return printProgram(program, reasonFor)
+    return { text: printProgram(program, reasonFor) }
   }
+  // Terminals cost those nothing who have none.
+  const { announceSizes, Foreground } = await import('./foreground.ts')
+  using foreground = new Foreground(options.detached || isOwn ? [] : standIns.map(({ fd }) => fd))
   times.forked = performance.now()
   {
     using _pin = new CpuPin(0)
@@ -39,21 +45,38 @@ export async function restore(options: RestoreOptions): Promise<string | undefin
   log.info(() => `Restored process ${program.root}`)
   if (options.pidfile !== undefined) writePidfile(options.pidfile, program.root)
   writeStats(options.workFd, times, program)
-  log.info('Restore finished successfully. Tasks resumed.')
-  if (!options.detached) waitForRoot(program.root)
-  return undefined
+  if (options.keepWinsize) foreground.noteSizes()
+  else if (options.finalState !== 'stopped') announceSizes(standIns, program.root)
+  let status = 0
+  if (chosen.master !== undefined) {
+    const { keepHere } = await import('./keeper.ts')
+    status = keepHere(chosen.takeMaster(), program.root, options.detached)
+  } else if (!options.detached) status = foreground.wait(program.root, options.finalState === 'stopped')
+  return { status: options.exitStatus ? status : 0 }
 }
 
-function prepare(options: RestoreOptions): Program {
+type Prepared = {
+  readonly program: Program
+  /** Terminals of ours that the tree gets. */
+  readonly standIns: ReturnType<typeof standIns>
+  /** They are none of the user's. */
+  readonly isOwn: boolean
+}
+
+function prepare(asked: RestoreOptions, choice: ChosenTerminal | undefined): Prepared {
   progress.stage('reading images')
   const report = new Report()
-  const images = new ImageDirectory(options.imagesFd)
+  const images = new ImageDirectory(asked.imagesFd)
   const image = loadImage(images, report)
   report.throwIfAny('cannot restore the tree')
+  const options = choice === undefined ? asked : putOn(image, asked, choice)
   const host = readHost()
   progress.stage('planning')
   const program = planRestore(image, images, options, host, report)
   report.throwIfAny('cannot restore the tree')
+  const pids = new Set(image.tasks.map(({ pid }) => pid))
+  const ours = standIns(images, options, pid => pids.has(pid))
+  if (choice?.isNew === true) giveSize(choice.fd, ours)
   // Explained even when it is wrong: the text is what a report of a bug needs.
   if (!options.explain) {
     for (const finding of verifyProgram(program, host)) report.add(finding)
@@ -61,7 +84,7 @@ function prepare(options: RestoreOptions): Program {
   }
   log.info(() => `Planned ${program.steps.length} steps for ${image.tasks.length} tasks`)
   progress.stage('restoring')
-  return program
+  return { program, standIns: ours, isOwn: choice?.isNew === true }
 }
 
 /** The pid of the root, as CRIU writes it: a new file, without a newline. */
@@ -85,21 +108,4 @@ function writeStats(workFd: number, times: Times, program: Program): void {
     },
   })
   stats.finish()
-}
-
-/** Stays until the restored root ends, as the parent that it has. */
-function waitForRoot(pid: number): void {
-  const mark = scratch.mark()
-  const status = scratch.take(8)
-  try {
-    for (;;) {
-      const result = syscall(NR.wait4, pid, status, WALL, 0)
-      if (result === pid) return
-      if (result !== -EINTR) throw new BardoError('refused', `cannot wait for the restored process ${pid}`, { errno: -result })
-      const signal = interrupted()
-      if (signal !== 0) throw new BardoError('refused', `interrupted by signal ${signal}`, { hint: `the restored tree runs on, as process ${pid}` })
-    }
-  } finally {
-    scratch.release(mark)
-  }
 }

@@ -1,7 +1,10 @@
 // Scratch memory that a run which was killed left in a process: harmless, found and removed by the next one.
-import { TABLE_LOOP } from '../linux/arch/x86-64.ts'
 import { BardoError } from '../base/errors.ts'
+import { log } from '../base/log.ts'
+import { REG, TABLE_LOOP } from '../linux/arch/x86-64.ts'
 import { readMemory } from './memory.ts'
+import { getRegisters, getSigmask, setSigmask, step, waitFor } from './ptrace.ts'
+import type { Thread } from './stopped.ts'
 
 const ALL = 7 // PROT_READ | PROT_WRITE | PROT_EXEC
 
@@ -24,5 +27,39 @@ export function isLeftBehind(pid: number, mapping: Candidate): boolean {
   } catch (error) {
     if (error instanceof BardoError && error.code === 'refused') return false
     throw error
+  }
+}
+
+/** Tables of calls are some thousand instructions long at most, and each is one step. */
+const STEPS_MAX = 100_000
+const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn
+/** SIGKILL and SIGSTOP, which are in no mask. */
+const UNBLOCKABLE = (1n << 8n) | (1n << 18n)
+
+/**
+ * Lets threads that a killed run has left in its code run on to where they belong. That happens to those that were
+ * stopped by a signal then, and still are: all others are through with it after some microseconds.
+ */
+export function leaveLeftBehind(threads: readonly Thread[], places: readonly { readonly start: number; readonly end: number }[]): void {
+  for (const thread of threads) {
+    const { tid } = thread
+    const inside = (): boolean => {
+      const ip = Number(getRegisters(tid)[REG.ip])
+      return places.some(({ start, end }) => ip >= start && ip < end)
+    }
+    if (!places.some(({ start, end }) => thread.registers[REG.ip]! >= start && thread.registers[REG.ip]! < end)) continue
+    log.info(() => `thread ${tid} is in code of a run that was killed: it is led out`)
+    // No handler is to begin meanwhile; the code itself sets the thread's own mask near its end.
+    let mask = thread.sigmask
+    for (let steps = 0; inside(); steps++) {
+      if (steps === STEPS_MAX) throw new BardoError('bug', `thread ${tid} does not leave the code of a run that was killed`)
+      setSigmask(tid, ALL_SIGNALS)
+      step(tid)
+      if (waitFor(tid).kind !== 'stopped') throw new BardoError('lost', `thread ${tid} died while it was stopped`)
+      const now = getSigmask(tid)
+      if ((now | UNBLOCKABLE) !== ALL_SIGNALS) mask = now
+    }
+    setSigmask(tid, mask)
+    thread.refresh()
   }
 }

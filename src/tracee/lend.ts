@@ -3,27 +3,22 @@
 import { BardoError } from '../base/errors.ts'
 import { log } from '../base/log.ts'
 import {
-  AF_UNIX, AT_FDCWD, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET,
+  AF_UNIX, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET,
 } from '../linux/constants.ts'
 import { TAIL_SIZE } from '../linux/arch/x86-64.ts'
 import { Arena } from '../linux/ffi.ts'
-import { OpenFile, must, readDirectory, refusal, sys } from '../linux/sys.ts'
+import { OpenFile, must, refusal, sys } from '../linux/sys.ts'
+import { readMemory } from './memory.ts'
 import type { Remote, Table } from './remote.ts'
 import type { Thread } from './stopped.ts'
+import { undo } from './undo.ts'
 
 const CMSG_SIZE = 24 // header of 16, one int, padding
 const MSGHDR_SIZE = 56
+const EMFILE = 24
 /** The table that closes what was lent. */
 const CLOSING_SIZE = 1024
 const arena = new Arena(4096)
-
-/** The `count` lowest descriptor numbers that a task does not use: those that its next calls will get. */
-function lowestFree(pid: number, count: number): number[] {
-  const used = new Set(readDirectory(AT_FDCWD, `/proc/${pid}/fd`).map(Number))
-  const free: number[] = []
-  for (let fd = 0; free.length < count; fd++) if (!used.has(fd)) free.push(fd)
-  return free
-}
 
 /** Sends our descriptor over our end of the pair. */
 function send(socket: number, fd: number): void {
@@ -48,56 +43,98 @@ function send(socket: number, fd: number): void {
   if (result < 0) throw refusal('sendmsg', result, socket)
 }
 
+const NONE = 0xffff_ffff // -1 as 32 bits
+
 /** A file of ours under a number of the task's, taken back when disposed of. */
 export class LentFile {
-  readonly fd: number
   readonly #remote: Remote
   readonly #thread: Thread
-  readonly #numbers: readonly number[]
+  /** The pair and the file, as far as the task has them by now. */
+  #numbers: readonly [number, number, number] = [NONE, NONE, NONE]
 
   /** Throws `refused` when the task cannot have three more descriptors (EMFILE). */
   constructor(remote: Remote, thread: Thread, ours: number) {
     this.#remote = remote
     this.#thread = thread
-    this.#numbers = lowestFree(remote.pid, 3)
-    const [first, second, third] = this.#numbers as [number, number, number]
-    {
-      using table = remote.table(thread)
-      this.protect(table)
-      const pair = table.take(8)
-      table.call('socketpair', [AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair])
-      table.run()
-      if (table.word32(pair) !== first || table.word32(pair + 4) !== second)
-        throw new BardoError('bug', `a socket pair of ${remote.pid} got unexpected descriptors`)
+    try {
+      this.#makePair()
+      using pidfd = new OpenFile(must('pidfd_open', remote.pid, 0))
+      using end = new OpenFile(must('pidfd_getfd', pidfd.fd, this.#numbers[1], 0))
+      send(end.fd, ours)
+      this.#receive()
+    } catch (error) {
+      this[Symbol.dispose]()
+      throw error
     }
-    using pidfd = new OpenFile(must('pidfd_open', remote.pid, 0))
-    using end = new OpenFile(must('pidfd_getfd', pidfd.fd, second, 0))
-    send(end.fd, ours)
+  }
+
+  /** The number that the task has it under. */
+  get fd(): number {
+    return this.#numbers[2]
+  }
+
+  // Which numbers the task gets is not known before: another of its threads may hold one that no file is at yet, as in an
+  // open(2) or accept(2) that waits. So the task itself brings them to the undo calls, in the very table that got them.
+  #makePair(): void {
+    const { remote, thread } = { remote: this.#remote, thread: this.#thread }
     using table = remote.table(thread)
-    this.protect(table)
+    const closes = this.protect(table)
+    const pair = table.take(8)
+    table.call('socketpair', [AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair])
+    table.copyWords([[pair, closes[0]], [pair + 4, closes[1]]])
+    try {
+      table.run()
+    } finally {
+      this.#numbers = [this.#wordAt(closes[0]), this.#wordAt(closes[1]), NONE]
+    }
+  }
+
+  // Not from the table: what it has done counts also when reading its results fails.
+  #wordAt(address: number): number {
+    const word = readMemory(this.#remote.pid, address, 4)
+    return new DataView(word.buffer, word.byteOffset).getUint32(0, true)
+  }
+
+  #receive(): void {
+    const { remote, thread } = { remote: this.#remote, thread: this.#thread }
+    using table = remote.table(thread)
+    const closes = this.protect(table)
     const byte = table.take(8)
     const iov = table.words([BigInt(byte), 1n])
-    const control = table.take(CMSG_SIZE)
+    const control = table.words([0n, 0n, BigInt(NONE)])
     const header = table.words([0n, 0n, BigInt(iov), 1n, BigInt(control), BigInt(CMSG_SIZE), 0n])
-    table.call('recvmsg', [first, header, MSG_CMSG_CLOEXEC])
-    table.run()
-    this.fd = table.word32(control + 16)
-    if (this.fd !== third) throw new BardoError('bug', `${remote.pid} received descriptor ${this.fd} instead of ${third}`)
+    table.call('recvmsg', [this.#numbers[0], header, MSG_CMSG_CLOEXEC])
+    table.copyWords([[control + 16, closes[2]]])
+    try {
+      table.run()
+    } finally {
+      const [first, second] = this.#numbers
+      this.#numbers = [first, second, this.#wordAt(closes[2])]
+    }
+    // A task at its limit of descriptors gets none, and no error (recvmsg(2), MSG_CTRUNC).
+    if (this.fd === NONE)
+      throw new BardoError('refused', 'the process cannot have another descriptor', { errno: EMFILE, where: `pid ${remote.pid}` })
   }
 
   /** A task that loses us closes what it was lent: to be said of every table while the file is out. */
-  protect(table: Table): void {
-    for (const fd of this.#numbers) table.undo('close', [fd])
+  protect(table: Table): [number, number, number] {
+    const close = (fd: number): number => table.undo('close', [fd])
+    const [first, second, third] = this.#numbers
+    return [close(first), close(second), close(third)]
   }
 
   [Symbol.dispose](): void {
-    // Beside the tail and the undo calls of the last table, which are good until this one runs; behind it they would be
-    // wrong, since other threads could have got the same numbers.
-    const start = this.#remote.start + TAIL_SIZE
-    using table = this.#remote.table(this.#thread, start, start + CLOSING_SIZE)
-    for (const fd of this.#numbers) table.call('close', [fd], { mayFail: true })
-    table.run()
-    for (let index = 0; index < this.#numbers.length; index++)
-      if (table.result(index) < 0) log.warn('tracee/lend', `descriptor ${this.#numbers[index]} of ${this.#remote.pid} stayed open`)
+    const open = this.#numbers.filter(fd => fd !== NONE)
+    if (open.length === 0) return
+    const done = undo(`closing what was lent to ${this.#remote.pid}`, () => {
+      // Beside the tail and the undo calls of the last table, which are good until this one runs; behind it they would
+      // be wrong, since other threads could have got the same numbers.
+      const start = this.#remote.start + TAIL_SIZE
+      using table = this.#remote.table(this.#thread, start, start + CLOSING_SIZE)
+      for (const fd of open) table.call('close', [fd], { mayFail: true })
+      table.run()
+    })
+    if (!done) log.warn('tracee/lend', `descriptors ${open.join(' ')} of ${this.#remote.pid} stayed open, if it has not ended`)
+    this.#numbers = [NONE, NONE, NONE]
   }
 }

@@ -18,8 +18,11 @@ import { NR, type CallName } from '../linux/nr.ts'
 import { copyFrom, copyTo, pokeMemory } from './memory.ts'
 import { resume, setRegisters, setSigmask, waitFor } from './ptrace.ts'
 import type { Thread } from './stopped.ts'
+import { undo } from './undo.ts'
 
 const CODE_SIZE = 256
+/** Where the arguments of an entry are, in it. */
+const ENTRY_ARGS = 8
 const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn
 const NO_CALL = BigInt.asUintN(64, -1n)
 const ignoredByDefault = [SIGURG, SIGWINCH, SIGCHLD, SIGCONT]
@@ -42,8 +45,10 @@ const has = (mask: bigint, signal: number): boolean => (mask & (1n << BigInt(sig
  * A signal that stops the task while we trace it, and does nothing to it when we are gone: one that it ignores.
  * (A traced task's ignored signals are reported to the tracer: kernel/signal.c, sig_ignored.)
  */
-function harmlessSignal(ignored: bigint, caught: bigint): number {
-  const byDefault = ignoredByDefault.find(signal => !has(caught, signal))
+function harmlessSignal(ignored: bigint, caught: bigint, blocked: bigint): number {
+  const free = ignoredByDefault.filter(signal => !has(caught, signal))
+  // One that is blocked would stay pending if we were lost just before we unblock it.
+  const byDefault = free.find(signal => !has(blocked, signal)) ?? free[0]
   if (byDefault !== undefined) return byDefault
   for (let signal = 1; signal <= 64; signal++) if (has(ignored, signal)) return signal
   throw new BardoError('unsupported', 'the process handles every signal that could be used to stop it harmlessly', {
@@ -64,6 +69,9 @@ export class Remote {
   readonly #facts: RemoteFacts
   readonly #signal: number
   readonly #leader: Thread
+  /** Threads that have run tables, and those of them that run now: until they have stopped, they need the scratch memory. */
+  readonly #threads = new Set<Thread>()
+  readonly #running = new Set<Thread>()
   #scratch = 0
   #size = 0
 
@@ -71,14 +79,14 @@ export class Remote {
     this.pid = pid
     this.#leader = leader
     this.#facts = facts
-    this.#signal = harmlessSignal(facts.ignored, facts.caught)
+    this.#signal = harmlessSignal(facts.ignored, facts.caught, leader.sigmask)
   }
 
   /** Maps the scratch memory: `size` bytes for tables and their data. */
   open(size: number): void {
     this.#size = Math.ceil((size + CODE_SIZE) / PAGE_SIZE) * PAGE_SIZE
     const args = [0, this.#size, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0]
-    this.#bootCall(NR.mmap, args, this.#size, answer => {
+    const mapped = (answer: number): void => {
       if (answer < 0)
         throw new BardoError('refused', 'cannot map scratch memory in the process', {
           errno: -answer,
@@ -90,7 +98,13 @@ export class Remote {
       this.#scratch = answer
       // By these bytes the next run finds it, if we are killed: from here on the process need not unmap it itself.
       copyTo(this.pid, answer, TABLE_LOOP.length, loop)
-    })
+    }
+    try {
+      this.#bootCall(NR.mmap, args, this.#size, mapped)
+    } catch (error) {
+      this.close()
+      throw error
+    }
   }
 
   /** Takes over scratch memory that is mapped already, as in a process that was made with it. */
@@ -120,6 +134,7 @@ export class Remote {
     const { sigmask, tid } = thread
     const [pid, ownTid, signal] = [this.#facts.ownPid, this.#facts.ownTid(tid), this.#signal]
     thread.giveBack()
+    let stopped = true
     try {
       pokeMemory(this.pid, place, bootCode({ regs: thread.resumable('again'), sigmask, pid, tid: ownTid, signal, unmap }))
       const regs = thread.registers.slice()
@@ -132,11 +147,14 @@ export class Remote {
       setRegisters(tid, regs)
       setSigmask(tid, ALL_SIGNALS & ~(1n << BigInt(signal - 1)))
       resume(tid)
+      stopped = false
       this.#awaitStop(thread, place + BOOT_STOPPED)
+      stopped = true
       then(Number(BigInt.asIntN(64, thread.currentRegisters()[REG.r8]!)))
     } finally {
-      thread.giveBack()
-      pokeMemory(this.pid, place, new Uint8Array(BOOT_SIZE))
+      // A thread of which nothing is known may still be in there.
+      if (stopped && undo(`giving process ${this.pid} its registers`, () => thread.giveBack()))
+        undo(`clearing boot code of process ${this.pid}`, () => pokeMemory(this.pid, place, new Uint8Array(BOOT_SIZE)))
     }
   }
 
@@ -150,6 +168,11 @@ export class Remote {
     return this.#signal
   }
 
+  /** The process's id as it sees itself. */
+  get ownPid(): number {
+    return this.#facts.ownPid
+  }
+
   /** @internal what a table needs to point a thread at itself */
   get entry(): number {
     return this.#scratch
@@ -158,6 +181,12 @@ export class Remote {
   /** @internal */
   writeTail(view: DataView, offset: number, thread: Thread): void {
     writeTail(view, offset, thread.resumable('again'), this.#facts.ownPid, this.#facts.ownTid(thread.tid), this.#signal)
+  }
+
+  /** @internal A table of `thread` has been started. */
+  started(thread: Thread): void {
+    this.#threads.add(thread)
+    this.#running.add(thread)
   }
 
   /** @internal Waits until the table of `thread` has stopped it; `onEvent` hears of its clones. */
@@ -169,11 +198,13 @@ export class Remote {
   #awaitStop(thread: Thread, at: number, onEvent?: (event: number) => void): void {
     for (;;) {
       const stop = waitFor(thread.tid)
+      this.#running.delete(thread)
       if (stop.kind !== 'stopped')
         throw new BardoError('lost', `process ${this.pid} died while it was stopped`, { where: `thread ${thread.tid}` })
       if (stop.event !== 0 && stop.event !== PTRACE_EVENT_STOP) {
         onEvent?.(stop.event)
         resume(thread.tid)
+        this.#running.add(thread)
         continue
       }
       const distance = Number(thread.currentRegisters()[REG.ip]!) - at
@@ -183,15 +214,22 @@ export class Remote {
       // Signals that the task ignores, and stops for job control: it takes part in such a stop when we let it go.
       log.debug(() => `task ${thread.tid} stopped with signal ${stop.signal}, event ${stop.event} while it works for us`)
       resume(thread.tid, stop.event === 0 && stop.signal === SIGSTOP ? SIGSTOP : 0)
+      this.#running.add(thread)
     }
   }
 
-  /** Takes the scratch memory away again. All tables must have finished. */
+  /** Takes the scratch memory away again, when all threads have left it. Never throws. */
   close(): void {
     if (this.#scratch === 0) return
-    this.#bootCall(NR.munmap, [this.#scratch, this.#size], 0, answer => {
-      if (answer < 0) log.warn('tracee/remote', `scratch memory stayed mapped in ${this.pid}: errno ${-answer}`)
-    })
+    for (const thread of [...this.#running]) undo(`waiting for thread ${thread.tid}`, () => this.finished(thread))
+    const left = [...this.#threads].filter(thread => !undo(`giving thread ${thread.tid} its registers`, () => thread.giveBack()))
+    const gone =
+      left.length === 0 && undo(`unmapping scratch memory in ${this.pid}`, () => {
+        this.#bootCall(NR.munmap, [this.#scratch, this.#size], 0, answer => {
+          if (answer < 0) throw new BardoError('refused', 'munmap failed in the process', { errno: -answer })
+        })
+      })
+    if (!gone) log.warn('tracee/remote', `scratch memory stayed mapped in process ${this.pid}, if it has not ended`)
     this.#scratch = 0
   }
 }
@@ -233,17 +271,29 @@ export class Table {
   }
 
   // Undo entries lie in the data, the last one first made: a new one goes in front of those there are.
-  #undo(nr: number, flags: number, args: readonly Word[]): void {
+  #undo(nr: number, flags: number, args: readonly Word[]): number {
     if (this.#count > 0 || this.#data !== this.#top) throw new BardoError('bug', 'undo calls come before all others')
     const at = this.take(ENTRY_SIZE)
     this.#writeEntry(at - this.#start, nr, flags, args, 0)
     this.#view.setBigUint64(TAIL_UNDO, BigInt(at), true)
     this.#data = this.#top
+    return at + ENTRY_ARGS
   }
 
-  /** A call that the task makes, before its mask and registers are put back, when it has lost us. Said before any call. */
-  undo(name: CallName, args: readonly Word[]): void {
-    this.#undo(NR[name], ENTRY_MAY_FAIL, args)
+  /**
+   * A call that the task makes, before its mask and registers are put back, when it has lost us. Said before any call.
+   * The address of its first argument, to which a later call may bring what it has got.
+   */
+  undo(name: CallName, args: readonly Word[]): number {
+    return this.#undo(NR[name], ENTRY_MAY_FAIL, args)
+  }
+
+  /** Adds a copy of words of 32 bits within the task's memory, done there: one address and another of each. */
+  copyWords(pairs: readonly (readonly [from: number, to: number])[]): void {
+    const iov = (at: number): bigint[] => [BigInt(at), 4n]
+    const from = this.words(pairs.flatMap(pair => iov(pair[0])))
+    const to = this.words(pairs.flatMap(pair => iov(pair[1])))
+    this.call('process_vm_writev', [this.#remote.ownPid, from, pairs.length, to, pairs.length, 0])
   }
 
   get #firstEntry(): number {
@@ -323,6 +373,7 @@ export class Table {
     // The mask only now: a task that is lost from here on sets it again itself.
     setSigmask(tid, ALL_SIGNALS & ~(1n << BigInt(this.#remote.signal - 1)))
     resume(tid)
+    this.#remote.started(this.#thread)
   }
 
   /** Bytes that calls and data can still take. */

@@ -4,7 +4,7 @@ import { interrupted } from '../base/interrupt.ts'
 import { log } from '../base/log.ts'
 import {
   AT_FDCWD, EINTR, ENOENT, EPERM, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK, ESRCH,
-  PTRACE_EVENT_STOP, PTRACE_O_SUSPEND_SECCOMP, SIGTRAP,
+  PTRACE_EVENT_STOP, PTRACE_O_SUSPEND_SECCOMP, SIGKILL, SIGSTOP, SIGTRAP,
 } from '../linux/constants.ts'
 import { REG, SYSCALL_LENGTH, type Registers } from '../linux/arch/x86-64.ts'
 import { syscall } from '../linux/ffi.ts'
@@ -14,10 +14,15 @@ import { readDirectory, readFile, scratch } from '../linux/sys.ts'
 import { readMemory } from './memory.ts'
 import {
   detach, getRegisters, getSigmask, interrupt, pendingSignals, resume, rseqConfiguration, setRegisters, setSigmask, trySeize,
-  waitFor, type Rseq,
+  waitFor, type Rseq, type Stop,
 } from './ptrace.ts'
+import { undo } from './undo.ts'
 
 const HERE = 'tracee/stopped'
+
+/** How long a task that is being let go may take to stop: 200 ms. */
+const RELEASE_TRIES = 400
+const RELEASE_NAP_NS = 500_000
 
 /** How long a task may take to stop when the caller set no timeout: CRIU's default too. */
 export const STOP_TIMEOUT_MS = 10_000
@@ -67,7 +72,7 @@ export class Thread {
   }
 
   // A stop of ours makes these calls answer EINTR, which the program would take for a signal of its own
-  // (test/kernel/epoll-wait-stop.test.ts). With no signal to be delivered, it was us: the call is made again.
+  // (test/kernel/interrupted-calls.test.ts). With no signal to be delivered, it was us: the call is made again.
   #makeAgain(): void {
     const nr = Number(BigInt.asIntN(64, this.registers[REG.orig_ax]!))
     if (this.registers[REG.ax] !== BigInt.asUintN(64, BigInt(-EINTR)) || !MADE_AGAIN.has(nr)) return
@@ -352,23 +357,21 @@ export class StoppedTree {
   }
 
   [Symbol.dispose](): void {
-    const killed = this.#ending === 'kill'
-    // Killed tasks need nothing back.
-    if (!killed) {
-      for (const undo of this.#undo.reverse()) this.#attempt(undo)
-      for (const process of this.processes)
-        for (const thread of process.threads) this.#attempt(() => thread.giveBack())
-    }
-    if (killed) {
-      // SIGKILL ends a traced task without further ado. Children first would let parents see them die.
-      for (const process of this.processes) syscall(NR.kill, process.pid, 9)
-      // A leader's end is told when all its threads have been waited for: so it comes last.
-      for (const process of this.processes)
-        for (const thread of process.threads.toReversed()) this.#attempt(() => void this.#reap(thread.tid))
-      return
-    }
-    if (this.#ending === 'stop') for (const process of this.processes) syscall(NR.kill, process.pid, 19)
-    for (const tid of this.#seized) detach(tid)
+    if (this.#ending === 'kill') return this.#killAll()
+    for (const step of this.#undo.reverse()) undo('taking back what was lent', step)
+    for (const process of this.processes)
+      for (const thread of process.threads) undo(`giving thread ${thread.tid} its registers`, () => thread.giveBack())
+    if (this.#ending === 'stop') for (const process of this.processes) syscall(NR.kill, process.pid, SIGSTOP)
+    for (const tid of this.#seized) this.#release(tid)
+  }
+
+  // Killed tasks need nothing back.
+  #killAll(): void {
+    // SIGKILL ends a traced task without further ado. Children first would let parents see them die.
+    for (const process of this.processes) syscall(NR.kill, process.pid, SIGKILL)
+    // A leader's end is told when all its threads have been waited for: so it comes last.
+    for (const process of this.processes)
+      for (const thread of process.threads.toReversed()) undo(`waiting for the end of ${thread.tid}`, () => this.#reap(thread.tid))
   }
 
   // A tracer sees its tracee's end first; the real parent only once we have.
@@ -380,12 +383,21 @@ export class StoppedTree {
     }
   }
 
-  #attempt(step: () => void): void {
-    try {
-      step()
-    } catch (error) {
-      // What died meanwhile needs nothing back; all others still do.
-      log.debug(() => `${HERE}: while letting go: ${String(error)}`)
+  /** Lets a task go; one that was seized and has not stopped yet as soon as it does, with the signal that it stops with. */
+  #release(tid: number): void {
+    let signal = 0
+    for (let tries = 0; tries < RELEASE_TRIES; tries++) {
+      const result = detach(tid, signal)
+      if (result === 0) return
+      // ESRCH is the answer for a task that runs, too.
+      if (result === -ESRCH) {
+        let stop: Stop | undefined
+        if (!undo(`waiting for ${tid}`, () => void (stop = waitFor(tid, true)))) return
+        if (stop === undefined) nap(RELEASE_NAP_NS)
+        else if (stop.kind !== 'stopped') return
+        else signal = stop.event === 0 ? stop.signal : 0
+      }
     }
+    log.warn(HERE, `task ${tid} has not stopped yet: it is let go when we end`)
   }
 }

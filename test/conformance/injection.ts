@@ -1,8 +1,10 @@
 // strace as the one who kills and fails: it can end a program, or let a call answer an error, at the nth call of a kind.
 // Only the main thread is traced, in which the engine runs; the runtime's own threads are none of our business.
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run, type Ended, type Run } from './harness.ts'
+import { projectRoot } from './workload-list.ts'
 
 /** A call that was made: its number among those of its name (from 1), and its text in the trace. */
 export type TracedCall = { readonly name: string; readonly nth: number; readonly text: string }
@@ -36,15 +38,16 @@ export async function traced(
 export const injected = (call: TracedCall, what: string): string[] => ['-e', `inject=${call.name}:${what}:when=${call.nth}`]
 
 /**
- * Of `calls`, as many as are tried by default: each name's first and last ones, and others evenly between them.
- * All of them with BARDO_EVERY_STEP=1.
+ * Of `calls`, as many as are tried by default, evenly between the first and the last one, and those that are worth it
+ * always. All of them with BARDO_EVERY_STEP=1.
  */
-export function chosen(calls: readonly TracedCall[], about: number): TracedCall[] {
+export function chosen(
+  calls: readonly TracedCall[], about: number, always: (call: TracedCall, before: TracedCall | undefined) => boolean = () => false,
+): TracedCall[] {
   if (everyStep || calls.length <= about) return [...calls]
-  const stride = calls.length / about
-  const places = new Set(Array.from({ length: about }, (_, index) => Math.floor(index * stride)))
-  places.add(calls.length - 1)
-  return calls.filter((_, index) => places.has(index))
+  const stride = (calls.length - 1) / (about - 1)
+  const places = new Set(Array.from({ length: about }, (_, index) => Math.round(index * stride)))
+  return calls.filter((call, index) => places.has(index) || always(call, calls[index - 1]))
 }
 
 export function announce(what: string, tried: readonly TracedCall[], all: readonly TracedCall[]): void {
@@ -58,4 +61,23 @@ export function freshFolder(of: Run, name: string): string {
   rmSync(path, { recursive: true, force: true })
   mkdirSync(path)
   return path
+}
+
+let bundle: readonly string[] | undefined
+
+/**
+ * The program under test as a command that does nothing but its work: from source each module that is loaded would be
+ * calls of the runtime among ours, and the work of others on the sources would be seen in the middle of a series.
+ */
+export async function programCommand(): Promise<readonly string[]> {
+  if (process.env['BARDO'] !== undefined) return [process.env['BARDO']]
+  if (bundle !== undefined) return bundle
+  const folder = mkdtempSync(join(tmpdir(), 'bardo-bundle-'))
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  const result = await Bun.build({
+    entrypoints: [join(projectRoot, 'src/cli/main.ts')], target: 'bun', format: 'cjs', outdir: folder,
+  })
+  if (!result.success) throw new Error(result.logs.join('\n'))
+  bundle = [process.execPath, '--no-env-file', '--config=/dev/null', join(folder, 'main.js')]
+  return bundle
 }

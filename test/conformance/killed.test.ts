@@ -1,41 +1,76 @@
-// Bardo killed by SIGKILL at each of its calls: the targets of a dump run on and are correct, and the next dump takes away
-// what was left in them.
+// Bardo killed by SIGKILL at each of its calls. The targets of a dump run on and are correct, and the next dump takes away
+// what was left in them. Of a restore nothing is left, and the same images can be restored.
 import { describe, expect, test } from 'bun:test'
-import { program } from './harness.ts'
-import { announce, chosen, freshFolder, hasStrace, injected, traced, type TracedCall } from './injection.ts'
+import { run as execute } from './harness.ts'
+import { announce, chosen, freshFolder, hasStrace, injected, programCommand, traced, type TracedCall } from './injection.ts'
+import { KeptImages } from './kept-images.ts'
 import { Steady } from './steady.ts'
 
 /** The calls that change a target, and those around which it runs. */
 const TOUCHING = ['ptrace', 'wait4', 'process_vm_writev', 'pwrite64', 'sendmsg', 'pidfd_getfd', 'process_vm_readv']
 
-async function killedDumps(main: 'busy' | 'waiting', about: number): Promise<void> {
+async function killedDumps(main: 'busy' | 'waiting', about: number, stopped = false): Promise<void> {
   const steady = new Steady()
   await using run = steady.run
   await steady.start(main)
-  const dump = (folder: string): string[] => [program, 'dump', '-t', String(steady.pid), '-D', folder, '-R', '-v4', '-o', 'dump.log']
+  const program = await programCommand()
+  const dump = (folder: string): string[] => [...program, 'dump', '-t', String(steady.pid), '-D', folder, '-R', '-v4', '-o', 'dump.log']
   const whole = await traced(run.folder, TOUCHING, [], dump(freshFolder(run, 'whole')))
   expect(whole.exitCode).toBe(0)
   await steady.mustBeUntouched('after a dump that nothing disturbed')
   const tried = chosen(whole.calls, about)
-  announce(`dumps of a ${main} target that are killed`, tried, whole.calls)
-  const kill = async (call: TracedCall): Promise<number> => {
-    const ended = await traced(run.folder, [call.name], injected(call, 'signal=KILL'), dump(freshFolder(run, 'killed')))
-    const what = `killed at ${call.name} number ${call.nth} (${call.text})`
-    // Waits are not always as many: the last ones may not have been reached.
-    if (ended.exitCode === 0) return 0
-    return await steady.mustBeAsBefore(what)
-  }
+  announce(`dumps of a ${main}${stopped ? ', stopped' : ''} target that are killed`, tried, whole.calls)
   for (const call of tried) {
-    const leftovers = await kill(call)
-    expect(leftovers).toBeLessThanOrEqual(1)
-    const after = await run.dump({ leaveRunning: true })
-    expect(after).not.toBe('')
-    await steady.mustBeUntouched(`dumped after a dump that was killed at ${call.name} number ${call.nth}`)
+    const what = `killed at ${call.name} number ${call.nth} (${call.text})`
+    if (stopped) await steady.stop()
+    await traced(run.folder, [call.name], injected(call, 'signal=KILL'), dump(freshFolder(run, 'killed')))
+    if (!stopped) expect(await steady.mustBeAsBefore(what)).toBeLessThanOrEqual(1)
+    const next = await execute(dump(freshFolder(run, 'after')))
+    expect([what, next]).toEqual([what, { exitCode: 0, output: '' }])
+    if (stopped) steady.goOn()
+    await steady.mustBeUntouched(`dumped after a dump that was ${what}`)
   }
   await run.finish()
 }
 
+/** The calls by which a restore makes anything. */
+const MAKING = [...TOUCHING, 'openat', 'mkdirat', 'linkat', 'unlinkat', 'mknodat', 'kill', 'memfd_create', 'clone3', 'execveat', 'dup3', 'pipe2']
+
+const makesFile = (call: TracedCall | undefined): boolean => /^(mkdirat|mknodat|linkat|openat\(.*O_CREAT)/.test(call?.text ?? '')
+
+async function killedRestores(workload: string, about: number): Promise<void> {
+  const kept = new KeptImages(workload)
+  await using run = kept.run
+  await kept.make()
+  const program = await programCommand()
+  const restore = [...program, 'restore', '-d', '-D', kept.images, '-v4', '-o', 'restore.log']
+  const whole = await traced(run.folder, MAKING, [], restore)
+  expect(whole.exitCode).toBe(0)
+  await kept.end()
+  const from = whole.calls.findIndex(({ name, text }) => name === 'openat' && text.includes('"restore.log"'))
+  // From its first process let go on, a tree lives without us.
+  const to = whole.calls.findIndex(({ text }) => text.startsWith('ptrace(PTRACE_DETACH'))
+  const calls = whole.calls.slice(from + 1, to + 1)
+  // A file that was made for a moment, and the first process before it is traced: both would stay.
+  const tried = chosen(calls, about, (call, before) => call.text.startsWith('ptrace(PTRACE_SEIZE') || makesFile(before))
+  announce(`restores of ${workload} that are killed`, tried, calls)
+  for (const call of tried) {
+    const ended = await traced(run.folder, [call.name], injected(call, 'signal=KILL'), restore)
+    const what = `killed at ${call.name} number ${call.nth} (${call.text})`
+    expect([what, ended.exitCode]).not.toEqual([what, 0])
+    await kept.mustBeGone(what)
+  }
+  await run.restore(kept.images)
+  await run.finish()
+}
+
 describe.if(hasStrace)('a dump that is killed', () => {
-  test('leaves a target alone whose main thread computes', () => killedDumps('busy', 40), 600_000)
-  test('leaves a target alone whose main thread waits in calls', () => killedDumps('waiting', 40), 600_000)
+  test('leaves a target alone whose main thread computes', () => killedDumps('busy', 30), 600_000)
+  test('leaves a target alone whose main thread waits in calls', () => killedDumps('waiting', 30), 600_000)
+  test('leaves a target alone that is stopped', () => killedDumps('waiting', 20, true), 600_000)
+})
+
+describe.if(hasStrace)('a restore that is killed', () => {
+  for (const workload of ['registers', 'threads', 'tree', 'pipes', 'unlinked', 'tty-pair'])
+    test(`leaves nothing of ${workload}`, () => killedRestores(workload, 10), 600_000)
 })

@@ -1,11 +1,14 @@
 // The workload `steady`, watched from outside: whether all its threads go on, and whether anything is left in it.
 import { expect } from 'bun:test'
 import { readFileSync } from 'node:fs'
+import { syscall } from '../../src/linux/ffi.ts'
+import { NR } from '../../src/linux/nr.ts'
 import { Run, until } from './harness.ts'
 import { look, peek, type VisibleState } from './visible-state.ts'
 import { workloads } from './workload-list.ts'
 
 const THREADS = 6
+const [SIGCONT, SIGSTOP] = [18, 19]
 /** A private mapping without a file that may be written and run: the target has none of its own. */
 const RWX = / rwxp 00:00 0 /
 
@@ -21,6 +24,16 @@ export class Steady {
     await this.run.start(main)
     this.#before = this.#look().state
     this.#vdso = this.vdso()
+  }
+
+  /** Stops it as job control does; a dump finds it so. */
+  async stop(): Promise<void> {
+    syscall(NR.kill, this.pid, SIGSTOP)
+    await until('it is stopped', () => / [Tt] /.test(readFileSync(`/proc/${this.pid}/stat`, 'latin1')) || undefined)
+  }
+
+  goOn(): void {
+    syscall(NR.kill, this.pid, SIGCONT)
   }
 
   get pid(): number {

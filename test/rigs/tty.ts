@@ -32,6 +32,10 @@ import { int } from '../../src/kinds/tty/refill.ts'
 
 const fown = { uid: 0, euid: 0, signum: 0, pid_type: 0, pid: 0 }
 
+function notOfTerminals(): never {
+  throw new Error('no terminal needs this')
+}
+
 export const ioctl = (fd: number, request: number, argument: number | Uint8Array = 0): number =>
   sys('ioctl', fd, request, argument)
 export const write = (fd: number, text: string | Uint8Array): number => {
@@ -133,6 +137,9 @@ export class Rig {
         return copy
       },
       atEnd: save => void this.#ends.push(save),
+      tables: [process.pid],
+      fileAt: () => undefined,
+      saveMemory: () => notOfTerminals(),
       refuse: (limit, detail) => {
         throw new BardoError('unsupported', `cannot dump the file: ${limit.says}${detail ?? ''}`, {
           why: limit.why,
@@ -250,6 +257,11 @@ class Immediate implements Build {
   fileState(id: number): { readonly type: string; readonly state: unknown } | undefined {
     return this.#rig.files.get(id)
   }
+
+  readonly beside = notOfTerminals
+  readonly withNumbers = notOfTerminals
+  readonly sharedMemory = notOfTerminals
+  readonly fillMemory = notOfTerminals
 
   file(): Slot<'fd'> {
     throw new Error('no terminal needs another file')

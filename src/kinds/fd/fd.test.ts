@@ -34,20 +34,33 @@ test('files are recognised by mode, device and link', () => {
       [S_IFLNK, 0, '/tmp/link', O_PATH, 'file'],
       [S_IFSOCK, 0, '/run/socket', O_PATH, 'file'],
       [S_IFIFO, 0, '/tmp/fifo', O_PATH, 'file'],
+      [0, 0, 'anon_inode:[eventfd]', O_RDWR, 'eventfd'],
+      [0, 0, 'anon_inode:[eventpoll]', O_RDWR, 'epoll'],
+      [0, 0, 'anon_inode:[signalfd]', O_RDWR, 'signalfd'],
+      [0, 0, 'anon_inode:[timerfd]', O_RDWR, 'timerfd'],
+      // A file may be called so; a memfd has no name in any directory.
+      [S_IFREG, 0, '/memfd:a file', O_RDWR, 'file'],
+      [S_IFREG, 0, '/memfd:x (deleted)', O_RDWR, 'memfd', 0],
+      [S_IFREG, 0, '/memfd:x (deleted)', O_PATH, 'memfd', 0],
+      [S_IFREG, 0, '/tmp/x (deleted)', O_RDWR, 'file', 0],
     ] as const
-  ).map(([mode, rdev, link, flags, name]) => [link, name, kindOfFile({ mode: mode | 0o600, rdev, link, flags })?.name])
+  ).map(([mode, rdev, link, flags, name, nlink = 1]) => [
+    link,
+    name,
+    kindOfFile({ mode: mode | 0o600, rdev, link, flags, nlink })?.name,
+  ])
   for (const [link, name, found] of kinds) expect([link, found]).toEqual([link, name])
-  expect(kindOfFile({ mode: 0o600, rdev: 0, link: 'anon_inode:[eventfd]', flags: 2 })).toBeUndefined()
+  expect(kindOfFile({ mode: 0o600, rdev: 0, link: 'anon_inode:[perf_event]', flags: 2, nlink: 1 })).toBeUndefined()
 })
 
 test('what is not carried over yet is known by name', () => {
   const says = (link: string, mode = 0o600, rdev = 0, nlink = 1): string | undefined =>
     notYetDumped({ mode, rdev, nlink, link, ours: -1 })?.says
-  expect(says('anon_inode:[eventfd]')).toBe('an eventfd is not supported yet')
+  expect(says('anon_inode:[pidfd]')).toBe('a pidfd is not supported yet')
+  expect(says('anon_inode:[eventfd]')).toBeUndefined()
   expect(says('anon_inode:inotify')).toBe('an inotify descriptor is not supported yet')
   expect(says('anon_inode:kvm-vcpu:0')).toBe('an anonymous file of kind kvm-vcpu:0 is not supported yet')
   expect(says('net:[4026531840]', S_IFREG)).toBe('a namespace file is not supported yet')
-  expect(says('/memfd:shm (deleted)', S_IFREG, 0, 0)).toBe('a memfd is not supported yet')
   expect(says('/memfd:a file', S_IFREG)).toBeUndefined()
   expect(says('/dev/net/tun', S_IFCHR, dev(10, 200))).toBe('a TUN or TAP device is not supported yet')
   expect(says('/dev/null', S_IFCHR, dev(1, 3))).toBeUndefined()

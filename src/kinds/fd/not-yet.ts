@@ -14,14 +14,13 @@ type NotYet = {
 const CLOSE = 'close it before the dump'
 const ANONYMOUS = 'anon_inode:'
 
+/** Anonymous files that are kinds. */
+const CARRIED = ['[eventfd]', '[eventpoll]', '[signalfd]', '[timerfd]'].map(name => ANONYMOUS + name)
+
 /** By CRIU's type, for a restore, and by what the link of /proc/PID/fd/N begins with, for a dump. */
 const NOT_YET: readonly NotYet[] = [
-  { type: 'EVENTFD', links: ['anon_inode:[eventfd]'], name: 'an eventfd' },
-  { type: 'EVENTPOLL', links: ['anon_inode:[eventpoll]'], name: 'an epoll descriptor' },
   { type: 'INOTIFY', links: ['anon_inode:inotify'], name: 'an inotify descriptor' },
   { type: 'FANOTIFY', links: ['anon_inode:[fanotify]'], name: 'a fanotify descriptor' },
-  { type: 'SIGNALFD', links: ['anon_inode:[signalfd]'], name: 'a signalfd' },
-  { type: 'TIMERFD', links: ['anon_inode:[timerfd]'], name: 'a timerfd' },
   { type: 'PIDFD', links: ['anon_inode:[pidfd]', 'pidfd:['], name: 'a pidfd' },
   { type: 'BPFMAP', links: ['anon_inode:bpf-map'], name: 'a BPF map' },
   { links: ['anon_inode:bpf'], name: 'a BPF object' },
@@ -29,7 +28,6 @@ const NOT_YET: readonly NotYet[] = [
   { links: ['anon_inode:[userfaultfd]'], name: 'a userfaultfd' },
   { links: ['anon_inode:[perf_event]'], name: 'a perf event' },
   { links: [ANONYMOUS], name: 'an anonymous file' },
-  { type: 'MEMFD', links: ['/memfd:'], name: 'a memfd' },
   { type: 'NS', name: 'a namespace file' },
   { type: 'TUNF', name: 'a TUN or TAP device' },
   { type: 'INETSK', name: 'an internet socket' },
@@ -93,10 +91,10 @@ export function notYetDumped(file: OpenedFile): Limit | undefined {
   if (link.startsWith('/')) {
     if (type === S_IFCHR && major(rdev) === TUN_DEVICE.major && minor(rdev) === TUN_DEVICE.minor)
       return limitOf(byType('TUNF')!)
-    // A memfd has no name in any directory; a file that is called so has.
-    return link.startsWith('/memfd:') && file.nlink === 0 ? limitOf(byType('MEMFD')!) : undefined
+    return undefined
   }
   if (NAMESPACE.test(link)) return limitOf(byType('NS')!)
+  if (CARRIED.includes(link)) return undefined
   const found = NOT_YET.find(known => known.links?.some(start => link.startsWith(start)))
   return found && limitOf(found, link)
 }

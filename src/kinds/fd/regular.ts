@@ -68,7 +68,7 @@ const NO_POSITION = 0xffff_ffff_ffff_ffffn
 
 const stripped = (link: string): string => (link.endsWith(DELETED) ? link.slice(0, -DELETED.length) : link)
 
-function fileSystemOf(fd: number): number {
+export function fileSystemOf(fd: number): number {
   const mark = scratch.mark()
   const at = scratch.take(120)
   must('fstatfs', fd, at)

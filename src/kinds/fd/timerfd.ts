@@ -79,7 +79,10 @@ const itimerspec = (interval_ns: bigint, value_ns: bigint): Uint8Array =>
 
 /** When the timer is to expire, as timerfd_settime takes it with these flags: on its clock, or from now. */
 function valueOf(state: timerfd_entry): bigint {
-  const left_ns = state.vsec * SECOND_NS + state.vnsec
+  const interval_ns = state.isec * SECOND_NS + state.insec
+  // Where the dumper did not ask (CRIU), one that stands still looks like this; disarmed, it would have no ticks.
+  const standsStill = state.vsec === 0n && state.vnsec === 0n && state.ticks > 0n
+  const left_ns = standsStill ? interval_ns : state.vsec * SECOND_NS + state.vnsec
   if ((state.settime_flags & TFD_TIMER_ABSTIME) === 0 || left_ns === 0n) return left_ns
   return state.expires_ns ?? now_ns(state.clockid) + left_ns
 }

@@ -43,6 +43,8 @@ const has = (mapping: FlaggedMapping, code: keyof typeof VM_FLAG): boolean => (m
 const SHARED_ANONYMOUS = '/dev/zero (deleted)'
 const SYSV = '/SYSV'
 const MEMFD = '/memfd:'
+/** A file of the root directory may be called so; it has been deleted then, or is shown without this. */
+const DELETED = ' (deleted)'
 
 function refuse(mapping: FlaggedMapping, says: string, hint: string): Backing {
   const range = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`
@@ -54,6 +56,8 @@ function refuse(mapping: FlaggedMapping, says: string, hint: string): Backing {
     }),
   }
 }
+
+const isMemfd = ({ path }: FlaggedMapping): boolean => path.startsWith(MEMFD) && path.endsWith(DELETED)
 
 function backingOf(mapping: FlaggedMapping): Backing {
   const { path, ino } = mapping
@@ -71,7 +75,6 @@ function backingOf(mapping: FlaggedMapping): Backing {
   if (path.startsWith('anon_inode:') || path.startsWith('socket:') || path.startsWith('/[aio]'))
     return refuse(mapping, `a mapping of ${path} is not supported`, 'let the program close that object first')
   if (path.startsWith(SYSV)) return refuse(mapping, 'System V shared memory is not supported yet', 'detach it first (shmdt)')
-  if (path.startsWith(MEMFD)) return refuse(mapping, 'a memfd is not supported yet', 'unmap it first')
   if (path === SHARED_ANONYMOUS && mapping.shared) return { kind: 'shared', ino: Number(ino) }
   if (has(mapping, 'io') || has(mapping, 'pf'))
     return refuse(mapping, 'it maps a device', 'let the program close the device first')
@@ -87,7 +90,10 @@ function toEntry(mapping: FlaggedMapping, backing: Backing, heap: { start: numbe
   else if (mapping.path.startsWith('[vvar')) status |= STATUS.VVAR | STATUS.ANON_PRIVATE
   else if (mapping.path === '[vdso]') status |= STATUS.VDSO | STATUS.ANON_PRIVATE
   else if (backing.kind === 'shared') status |= STATUS.ANON_SHARED
-  else if (backing.kind === 'file') status |= mapping.shared ? STATUS.FILE_SHARED : STATUS.FILE_PRIVATE
+  else if (backing.kind === 'file') {
+    status |= mapping.shared ? STATUS.FILE_SHARED : STATUS.FILE_PRIVATE
+    if (isMemfd(mapping)) status |= STATUS.MEMFD
+  }
   else status |= STATUS.ANON_PRIVATE
   if (mapping.start < heap.end && mapping.end > heap.start && (status & STATUS.ANON_PRIVATE) !== 0) status |= STATUS.HEAP
   if (backing.kind !== 'file') flags |= MAP_ANONYMOUS

@@ -38,18 +38,28 @@ export function saveSharedMemory(images: ImageWriter, pid: number, range: string
       where: `pid ${pid}, mapping ${range}`, errno: -opened, hint: 'map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE',
     })
   using file = new OpenFile(opened)
-  const stat = statOf(file.fd, '', AT_EMPTY_PATH)
-  if (typeof stat === 'number') throw refusal('newfstatat', stat, range)
-  const ranges = dataRanges(file.fd, stat.size)
+  return saveContents(images, file.fd, id, pagesId)
+}
+
+/** The same of a file of memory that we have open, for whatever: its position stays. */
+export function saveMemoryFile(images: ImageWriter, fd: number, id: number, pagesId: number): number {
+  using file = new OpenFile(must('openat', AT_FDCWD, `/proc/self/fd/${fd}`, O_RDONLY | O_CLOEXEC))
+  return saveContents(images, file.fd, id, pagesId)
+}
+
+function saveContents(images: ImageWriter, fd: number, id: number, pagesId: number): number {
+  const stat = statOf(fd, '', AT_EMPTY_PATH)
+  if (typeof stat === 'number') throw refusal('newfstatat', stat, fd)
+  const ranges = dataRanges(fd, stat.size)
   using pages = new OpenFile(images.createRaw(`pages-${pagesId}.img`))
   let total = 0
   const entries: pagemap_entry[] = []
   for (const { start, end } of ranges) {
     entries.push({ vaddr: BigInt(start), compat_nr_pages: 0, flags: PE.PRESENT, nr_pages: BigInt((end - start) / PAGE_SIZE) })
-    must('lseek', file.fd, start, SEEK_SET)
+    must('lseek', fd, start, SEEK_SET)
     for (let left = end - start; left > 0; ) {
-      const n = sys('sendfile', pages.fd, file.fd, 0, Math.min(left, CHUNK))
-      if (n < 0) throw refusal('sendfile', n, pages.fd, file.fd)
+      const n = sys('sendfile', pages.fd, fd, 0, Math.min(left, CHUNK))
+      if (n < 0) throw refusal('sendfile', n, pages.fd, fd)
       if (n === 0) {
         // The memory ends within its last page: the rest of that page reads as zeros.
         must('ftruncate', pages.fd, total + end - start)

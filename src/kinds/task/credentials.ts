@@ -40,6 +40,18 @@ function dropped(bounding: bigint, wanted: bigint): number[] {
 /** Capabilities of the image that the restorer cannot give, because it has them not itself. */
 export const capabilitiesMissing = (creds: creds_entry, permitted: bigint): bigint => whole(creds.cap_prm) & ~permitted
 
+/** Whether a new task has these credentials already, from us. */
+export function hasCredentials(creds: creds_entry, own: creds_entry): boolean {
+  const numbers = ['uid', 'gid', 'euid', 'egid', 'suid', 'sgid', 'fsuid', 'fsgid', 'secbits'] as const
+  const lists = ['cap_inh', 'cap_prm', 'cap_eff', 'cap_bnd', 'cap_amb', 'groups'] as const
+  const equal = (a: readonly number[], b: readonly number[]): boolean =>
+    a.length === b.length && a.every((value, index) => value === b[index])
+  return (
+    numbers.every(name => creds[name] === own[name]) && (creds.no_new_privs ?? 0) === (own.no_new_privs ?? 0) &&
+    lists.every(name => equal(creds[name], own[name]))
+  )
+}
+
 /**
  * Sets the credentials of a thread that still has those of the restorer. The order is the kernel's doing:
  * ids while the capability to set them is there, with capabilities kept over it; capabilities last; and

@@ -31,9 +31,12 @@ export function findLimitsTooHigh(
   })
 }
 
-export function restoreLimits(limits: readonly rlimit_entry[], at: TaskBuild): void {
+/** `inherited`: those that a new task has from us. */
+export function restoreLimits(limits: readonly rlimit_entry[], inherited: readonly Limit[], at: TaskBuild): void {
   limits.forEach((limit, resource) => {
     if (resource >= NAMES.length) return
+    const before = inherited[resource]
+    if (before !== undefined && before.cur === limit.cur && before.max === limit.max) return
     const bytes = new Uint8Array(BigUint64Array.of(limit.cur, limit.max).buffer)
     at.call('prlimit64', 0, resource, at.memory(bytes), 0)
   })

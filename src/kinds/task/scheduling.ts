@@ -40,21 +40,41 @@ export function readAffinity(tid: number): Uint8Array {
   return mask
 }
 
-/** `nice` is from /proc/PID/task/TID/stat, which has it without a call. */
-export function readScheduling(tid: number, stat: { nice: number; policy: number; rt_priority: number }): Scheduling {
-  return {
-    sched_policy: stat.policy,
-    sched_nice: stat.nice,
-    ...(isRealTime(stat.policy) ? { sched_prio: stat.rt_priority } : {}),
-    cpus_allowed: readAffinity(tid),
-  }
+/** struct sched_attr (sched_setattr(2)): size, policy, flags, nice, priority; the first version has 48 bytes. */
+const ATTR_SIZE = 48
+const SCHED_FLAG_RESET_ON_FORK = 1
+
+export function readScheduling(tid: number): Scheduling {
+  const mark = scratch.mark()
+  const at = scratch.take(ATTR_SIZE)
+  const result = syscall(NR.sched_getattr, tid, at, ATTR_SIZE, 0)
+  if (result < 0) throw refusal('sched_getattr', result, tid)
+  const word = (offset: number): number => scratch.view.getUint32(at - scratch.address + offset, true)
+  const resets = (word(8) & SCHED_FLAG_RESET_ON_FORK) !== 0
+  const policy = word(4) | (resets ? RESET_ON_FORK : 0)
+  const found = { sched_policy: policy, sched_nice: word(16) | 0, ...(isRealTime(policy) ? { sched_prio: word(20) } : {}) }
+  scratch.release(mark)
+  return { ...found, cpus_allowed: readAffinity(tid) }
 }
 
-/** `ownMask`: the CPUs of the restorer before it pinned itself, for images that have none. */
+const MASK_WORDS = 128
+
+function padded(mask: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(MASK_WORDS)
+  whole.set(mask.subarray(0, MASK_WORDS))
+  return whole
+}
+
+/** Gives a task a set of CPUs, which its children and threads inherit. */
+export function restoreAffinity(mask: Uint8Array, at: TaskBuild): void {
+  at.call('sched_setaffinity', 0, MASK_WORDS, at.memory(padded(mask)))
+}
+
+/** `own`: the CPUs and the nice value that the task has so far, which are the restorer's. */
 export function restoreScheduling(
   state: { sched_policy?: number | undefined; sched_nice?: number | undefined; sched_prio?: number | undefined
     cpus_allowed?: Uint8Array | undefined },
-  ownMask: Uint8Array, at: TaskBuild,
+  own: { readonly affinity: Uint8Array; readonly nice: number }, at: TaskBuild,
 ): void {
   const policy = state.sched_policy ?? 0
   if (policy !== 0 || state.sched_prio !== undefined) {
@@ -62,12 +82,10 @@ export function restoreScheduling(
     new DataView(param.buffer).setInt32(0, state.sched_prio ?? 0, true)
     at.call('sched_setscheduler', 0, policy, at.memory(param))
   }
-  at.call('setpriority', PRIO_PROCESS, 0, state.sched_nice ?? 0)
-  const wanted = new Uint8Array(128)
-  wanted.set((state.cpus_allowed ?? ownMask).subarray(0, 128))
-  const own = new Uint8Array(128)
-  own.set(ownMask.subarray(0, 128))
+  if ((state.sched_nice ?? 0) !== own.nice) at.call('setpriority', PRIO_PROCESS, 0, state.sched_nice ?? 0)
+  if (state.cpus_allowed === undefined) return
+  const [wanted, all] = [padded(state.cpus_allowed), padded(own.affinity)]
   // On another machine none of the old CPUs may be there: then the thread has all that the restorer has.
-  const fits = wanted.some((byte, index) => (byte & own[index]!) !== 0)
-  at.call('sched_setaffinity', 0, 128, at.memory(fits ? wanted : own))
+  const fits = wanted.some((byte, index) => (byte & all[index]!) !== 0)
+  if (fits && Buffer.compare(wanted, all) !== 0) restoreAffinity(wanted, at)
 }

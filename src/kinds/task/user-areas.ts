@@ -19,7 +19,11 @@ export const askAltStack: Question<thread_sas_entry> = table => {
   return () => ({ ss_sp: table.word64(at), ss_flags: table.word32(at + 8), ss_size: table.word64(at + 16) })
 }
 
+const SS_DISABLE = 2
+
+/** A new thread has none, so that only one that is there is set. */
 export function restoreAltStack(stack: thread_sas_entry, at: TaskBuild): void {
+  if ((stack.ss_flags & SS_DISABLE) !== 0) return
   const bytes = new Uint8Array(STACK_T_SIZE)
   const view = new DataView(bytes.buffer)
   view.setBigUint64(0, stack.ss_sp, true)

@@ -8,7 +8,7 @@ import { openFlags } from '../fd/path.ts'
 import { isHungUp } from './device.ts'
 import { CRIU_INDEX, idsOf, realDevice, saveInfo, sessionOn, type Info } from './info.ts'
 import { leaderOutside, refuseTerminal } from './limits.ts'
-import { givenFor, jobTerminal, missing, openGiven, restoreOn } from './outside.ts'
+import { chosenFor, givenFor, jobTerminal, missing, openGiven, restoreOn } from './outside.ts'
 import { nameOf, openSlaveOn } from './pty.ts'
 
 const DEV_TTY = '/dev/tty'
@@ -35,7 +35,7 @@ export function restoreCtty(file: tty_file_entry, info: Info, at: Build): Slot<'
   if (info.sid !== 0 && at.hasTask(info.sid))
     return at.openInTask(info.sid, 'terminals', 'openat', AT_FDCWD, path, openFlags(file.flags), 0)
   const real = { ...info, rdev: info.real_rdev ?? info.rdev, dev: info.real_dev ?? info.dev }
-  const given = givenFor(real, at)
+  const given = givenFor(real, at) ?? chosenFor(info, at)
   if (given !== undefined) return restoreOn(given, file, info, at)
   const slave = info.real_rdev === undefined ? undefined : openSlaveOn(at, info.real_rdev, file.flags)
   if (slave !== undefined) return slave

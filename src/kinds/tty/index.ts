@@ -6,10 +6,10 @@ import type { Slot } from '../../program/program.ts'
 import { fileKind, type Build, type FileView } from '../kind.ts'
 import { dumpCtty, restoreCtty } from './ctty.ts'
 import { deviceOf, TTY_MAJORS } from './device.ts'
-import { infosOf, isMaster } from './info.ts'
+import { infosOf, isMaster, type Info } from './info.ts'
 import { dumpLine, restoreLine } from './line.ts'
 import { otherTerminal, refuseTerminal, ttyLimits } from './limits.ts'
-import { dumpOutside, givenFor, jobTerminal, missing, nameOfTerminal, restoreOn } from './outside.ts'
+import { chosenFor, dumpOutside, givenFor, jobTerminal, missing, nameOfTerminal, restoreOn } from './outside.ts'
 import { dumpMaster, dumpSlave, restoreHungUp, restoreMaster, restoreSlave } from './pty.ts'
 
 /** The id of the terminal's entry. */
@@ -28,10 +28,13 @@ function dumpTerminal(view: FileView): number {
   }
 }
 
+/** /dev/tty is opened by its session's leader, if that is in the tree, whatever the terminal is now. */
+const isOpenCtty = (info: Info): boolean => info.type === TtyType.CTTY && info.settings !== undefined
+
 function restoreTerminal(file: tty_file_entry, at: Build): Slot<'fd'> {
   const info = infosOf(at).get(file.tty_info_id)
   // Whatever it was, the caller may give another terminal for it.
-  const given = isMaster(info) ? undefined : givenFor(info, at)
+  const given = isMaster(info) ? undefined : (givenFor(info, at) ?? (isOpenCtty(info) ? undefined : chosenFor(info, at)))
   if (given !== undefined) return restoreOn(given, file, info, at)
   if (info.type === TtyType.EXT_TTY) throw missing(info)
   if (isMaster(info)) return restoreMaster(file, info, at)

@@ -128,6 +128,10 @@ export class Infos {
     throw new BardoError('bad-image', `tty-info.img has no terminal ${id}`)
   }
 
+  get all(): Iterable<Info> {
+    return this.#infos.values()
+  }
+
   /** The other end of a pty, if the image has it. CRIU has no field for the devpts, and only one of them. */
   peerOf(info: Info): Info | undefined {
     if (info.pty === undefined) return undefined

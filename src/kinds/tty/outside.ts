@@ -1,8 +1,9 @@
 // Terminals that stay outside: named by the caller, or a shell's, whose job the tree is. A dump saves their settings; in a
 // restore a terminal of ours stands for them, whatever that is, and it keeps its own window size.
 import { BardoError } from '../../base/errors.ts'
-import { externalKey, type External } from '../../base/options.ts'
+import { externalKey, type External, type RestoreOptions, type StandIn } from '../../base/options.ts'
 import { log } from '../../base/log.ts'
+import type { ImageDirectory } from '../../image/directory.ts'
 import { TtyType, type tty_file_entry, type tty_info_entry } from '../../image/messages/tty.ts'
 import {
   AT_FDCWD,
@@ -10,19 +11,21 @@ import {
   F_SETFL,
   O_NONBLOCK,
   TCSETS2,
+  TIOCGPGRP,
   TIOCGPTN,
   TIOCGSID,
   TIOCSLCKTRMIOS,
+  TIOCSWINSZ,
 } from '../../linux/constants.ts'
 import { OpenFile, sys } from '../../linux/sys.ts'
 import type { Slot } from '../../program/program.ts'
 import type { Build, FileView, Maker } from '../kind.ts'
 import { openFlags } from '../fd/path.ts'
 import { ask, askNumber, isTerminal } from './device.ts'
-import { idsOf, infosOf, OUTSIDE_FIRST, OUTSIDE_LAST, realDevice, saveInfo, sessionOn, type Info } from './info.ts'
+import { idsOf, Infos, infosOf, isMaster, OUTSIDE_FIRST, OUTSIDE_LAST, realDevice, saveInfo, sessionOn, type Info } from './info.ts'
 import { isUnlocked, lockedBytes } from './pty.ts'
 import { controlSession, foreground, FROM_ANOTHER } from './session.ts'
-import { termiosBytes } from './termios.ts'
+import { termiosBytes, winsizeBytes } from './termios.ts'
 
 export const nameOfTerminal = (rdev: number, dev: number): External => ({ kind: 'tty', rdev, dev })
 
@@ -50,23 +53,54 @@ function nextIndex(view: FileView, rdev: number, dev: number): number {
   return index
 }
 
-/** A terminal of ours that stands for one of the image. */
-export type Given = {
-  /** Our descriptor. */
-  readonly fd: number
-  /** How the caller named it, for messages. */
-  readonly as: string
-}
+/** What the choice of a terminal needs of a restore. */
+type Choice = Pick<Build, 'inheritedAll' | 'options'>
+type Given = Pick<StandIn, 'fd' | 'as'>
 
 /** The terminal that the caller gave for this one. */
-export function givenFor(info: tty_info_entry, at: Build): Given | undefined {
+export function givenFor(info: tty_info_entry, at: Choice): Given | undefined {
   const key = externalKey(nameOfTerminal(info.rdev, info.dev ?? 0))
   const found = at.inheritedAll.find(one => one.key === key)
   return found?.fd === undefined ? undefined : checked({ fd: found.fd, as: `--inherit-fd 'fd[${found.fd}]:${key}'` })
 }
 
+/** The terminal that the caller chose for all that come from outside (`--tty`), if this is one. */
+export function chosenFor(info: Info, at: Build): Given | undefined {
+  const { terminal } = at.options
+  return terminal !== undefined && isOutside(info, infosOf(at)) ? terminal : undefined
+}
+
+/** Whether nothing of the image makes it: lines are of the machine, and who showed a pty has stayed there or has gone. */
+function isOutside(info: Info, infos: Infos): boolean {
+  if (isMaster(info)) return false
+  if (info.type === TtyType.PTY) return info.settings === undefined || infos.peerOf(info) === undefined
+  if (info.type !== TtyType.CTTY || info.real_rdev === undefined) return true
+  const real = infos.onDevice(info.real_rdev)
+  return real === undefined || (!isMaster(real) && infos.peerOf(real) === undefined)
+}
+
+/** The terminals of the image that terminals of ours stand for, as `restore` chooses them. */
+export function standIns(
+  images: ImageDirectory, options: RestoreOptions, hasTask: (pid: number) => boolean,
+): { readonly fd: number; readonly info: Info }[] {
+  const infos = new Infos(images.readAny('TTY_INFO'), [])
+  const at = { inheritedAll: options.inherited, options }
+  const found: { fd: number; info: Info }[] = []
+  for (const info of infos.all) {
+    if (isMaster(info)) continue
+    const isLine = info.type !== TtyType.PTY && info.type !== TtyType.CTTY
+    const isJob = info.settings !== undefined && (!isLine || (info.sid !== 0 && !hasTask(info.sid)))
+    const outside = isOutside(info, infos)
+    const given =
+      givenFor({ ...info, rdev: info.real_rdev ?? info.rdev, dev: info.real_dev ?? info.dev }, at) ??
+      (outside ? (options.terminal ?? (isJob && info.type !== TtyType.EXT_TTY ? jobTerminal(at) : undefined)) : undefined)
+    if (given !== undefined) found.push({ fd: given.fd, info })
+  }
+  return found
+}
+
 /** The terminal that a shell's job is restored on: ours. Undefined without `--shell-job`. */
-export function jobTerminal(at: Build): Given | undefined {
+export function jobTerminal(at: Choice): Given | undefined {
   if (!at.options.shellJob) return undefined
   const fd = [0, 1, 2].find(one => isTerminal(one))
   if (fd !== undefined) return checked({ fd, as: `--shell-job with descriptor ${fd}` })
@@ -132,16 +166,37 @@ const settled = (given: Given, file: Slot<'fd'>): Maker<number, true> => ({
     if (settings !== undefined)
       at.later('go', late => {
         late.call('ioctl', file, TCSETS2, late.memory(termiosBytes(settings.termios)))
+        if (at.options.keepWinsize) late.call('ioctl', file, TIOCSWINSZ, late.memory(winsizeBytes(settings.winsize)))
         if (!isUnlocked(settings)) late.call('ioctl', file, TIOCSLCKTRMIOS, late.memory(lockedBytes(settings)))
       })
-    if (info.sid !== 0 && at.hasTask(info.sid)) {
-      warnOfOwner(given)
-      controlSession(at, info, file, FROM_ANOTHER)
-    } else if (at.hasTask(info.pgrp)) foreground(at, file, info.pgrp)
+    const { terminal } = at.options
+    const ours = terminal?.fd === given.fd ? terminal.leader : undefined
+    const leader = info.sid !== 0 && at.hasTask(info.sid) ? info.sid : ours
+    if (leader !== undefined) at.get(taken(given, { ...info, sid: leader }, file), given.fd)
+    else if (isElsewhere(given)) log.warn('kinds/tty', `${given.as}: the job is restored in the background`)
+    else if (at.hasTask(info.pgrp)) foreground(at, file, info.pgrp)
     else showRoot(at, file)
     return true
   },
 })
+
+/** Several terminals of the image may have become one, which the first session that had one of them gets. */
+const taken = (given: Given, info: Info, file: Slot<'fd'>): Maker<number, true> => ({
+  name: 'owner of our terminal',
+  make(_, at) {
+    warnOfOwner(given)
+    controlSession(at, { ...info, pgrp: at.hasTask(info.pgrp) ? info.pgrp : 0 }, file, FROM_ANOTHER)
+    return true
+  },
+})
+
+/** Whether we are a job in the background ourselves, who must not take the terminal from another one. */
+function isElsewhere({ fd }: Given): boolean {
+  const shown = ask(fd, TIOCGPGRP, 4)
+  if (typeof shown === 'number') return false
+  const pgrp = new DataView(shown.buffer).getInt32(0, true)
+  return pgrp > 0 && pgrp !== sys('getpgid', 0)
+}
 
 /** A terminal controls one session. What the image says goes, as with CRIU; but who loses it shall be told. */
 function warnOfOwner({ fd, as }: Given): void {

@@ -28,7 +28,7 @@ const bytes = (hex: string): Uint8Array => Uint8Array.from(hex.match(/../g)!, pa
  * last entry, or at the first result that is an error and may not be.
  *
  * It ends in `tgkill(self, a signal that the task ignores)`: that stops a traced task, and does nothing to one whose
- * tracer is gone (test/kernel/ignored-signal-stop.test.ts). Behind it the undo table of the tail block is run, once,
+ * tracer is gone (test/kernel/ignored-signal-stops-traced.test.ts). Behind it the undo table of the tail block is run, once,
  * and then every register is loaded from the tail block: so a task that lost its tracer goes on as if nothing had been.
  *
  *   loop:  load rdi rsi rdx r10 r8 r9 eax from the entry; syscall; store ret
