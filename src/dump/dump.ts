@@ -26,6 +26,7 @@ import { MemoryCollector } from './memory.ts'
 import { OWN_NAMESPACES, findForeignNamespaces, readOwnNamespaces } from './namespaces.ts'
 import { ask, coresOf, mmFields, scratchSize, zombieCore, type ProcessAnswers, type ThreadAnswers } from './process.ts'
 import { writeDumpStats, type Times } from './stats.ts'
+import type { Stat } from '../linux/proc/stat.ts'
 import { readProcess, readZombie, whereOf, type ProcessFacts } from './tasks.ts'
 
 /** A process with all that was learnt of it. */
@@ -68,30 +69,38 @@ function dumpTree(options: DumpOptions, images: ImageWriter): Done {
   const times: Times = { start: performance.now(), stopped: 0, memory: 0, memoryEnd: 0, end: 0 }
   readOwnNamespaces()
   progress.stage('stopping the tree')
-  using _pin = new CpuPin(options.pid)
-  const counts = ((): MemoryCollector['counts'] => {
+  const saved = ((): SavedTree => {
+    using _pin = new CpuPin(options.pid)
     using tree = new StoppedTree(options.timeoutSeconds > 0 ? options.timeoutSeconds * 1000 : STOP_TIMEOUT_MS)
     tree.stop(options.pid)
     times.stopped = performance.now()
     log.info(() => `Stopped ${tree.processes.length} processes with ${tree.threadCount} threads`)
     const report = new Report()
     const written = saveTree(tree, options, images, report, times)
-    if (options.finalState === 'dead' || options.finalState === 'stopped') {
+    if (options.finalState !== 'running') {
       // The images must be whole before the only other copy of the tree is gone.
+      written.write()
       images.finish()
       tree.endWith(options.finalState === 'dead' ? 'kill' : 'stop')
     }
     return written
   })()
   times.end = performance.now()
-  if (options.finalState === 'running') images.finish()
-  return { times, counts }
+  if (options.finalState === 'running') {
+    // What was read is put into messages while the tree runs on already.
+    saved.write()
+    images.finish()
+  }
+  return { times, counts: saved.counts }
 }
+
+/** What was read of the tree; `write` puts it into images, and needs the tree no more. */
+type SavedTree = { readonly counts: MemoryCollector['counts']; write(): void }
 
 /** Everything between the stop and the letting go; every finding goes to the report before a page is written. */
 function saveTree(
   tree: StoppedTree, options: DumpOptions, images: ImageWriter, report: Report, times: Times,
-): MemoryCollector['counts'] {
+): SavedTree {
   progress.stage('reading processes')
   const all = tree.processes.map(readProcess)
   for (const facts of all) checkTask(facts, tree, report)
@@ -140,15 +149,16 @@ function saveTree(
   times.memory = performance.now()
   memory.write(dumped)
   times.memoryEnd = performance.now()
-  writeImages(tree, dumped, filters, images)
-  return memory.counts
+  const zombies = new Map(tree.zombies.map(({ pid }) => [pid, readZombie(pid)]))
+  return { counts: memory.counts, write: () => writeImages(tree, dumped, zombies, filters, images) }
 }
 
 function openRemote(facts: ProcessFacts, boot: number): Remote {
   const { process, pid, status } = facts
+  const ownTids = new Map(facts.threads.map(({ thread, status: own }) => [thread.tid, own.nspid.at(-1)]))
   const remote = new Remote(pid, process.leader, {
     ownPid: status.nstgid.at(-1) ?? pid,
-    ownTid: tid => facts.threads.find(({ thread }) => thread.tid === tid)?.status.nspid.at(-1) ?? tid,
+    ownTid: tid => ownTids.get(tid) ?? tid,
     ignored: status.sigIgn,
     caught: status.sigCgt,
     boot,
@@ -219,7 +229,9 @@ function checkSessions(all: readonly ProcessFacts[], options: DumpOptions, repor
   )
 }
 
-function writeImages(tree: StoppedTree, dumped: readonly Dumped[], filters: FilterTable, images: ImageWriter): void {
+function writeImages(
+  tree: StoppedTree, dumped: readonly Dumped[], zombies: ReadonlyMap<number, Stat>, filters: FilterTable, images: ImageWriter,
+): void {
   for (const { facts, cores, saved, answers, exe, cwd, root } of dumped) {
     const { pid } = facts
     for (const { tid, core } of cores) images.add('CORE', [tid], core)
@@ -229,7 +241,7 @@ function writeImages(tree: StoppedTree, dumped: readonly Dumped[], filters: Filt
     images.add('FS', [pid], { cwd_id: cwd, root_id: root, umask: facts.status.umask ?? 0o022 })
   }
   const byPid = new Map(dumped.map(one => [one.facts.pid, one.facts]))
-  writeTree(tree.processes[0]!, byPid, images)
+  writeTree(tree.processes[0]!, byPid, zombies, images)
   images.add('SECCOMP', [], { seccomp_filters: filters.filters })
   images.add('INVENTORY', [], {
     img_version: 2, fdinfo_per_id: true, root_ids: { vm_id: 1, files_id: 1, fs_id: 1, sighand_id: 1, ...OWN_NAMESPACES },
@@ -239,12 +251,14 @@ function writeImages(tree: StoppedTree, dumped: readonly Dumped[], filters: Filt
 }
 
 /** pstree.img, parents before children. */
-function writeTree(root: Process, byPid: ReadonlyMap<number, ProcessFacts>, images: ImageWriter): void {
+function writeTree(
+  root: Process, byPid: ReadonlyMap<number, ProcessFacts>, zombies: ReadonlyMap<number, Stat>, images: ImageWriter,
+): void {
   const queue: { task: Process | Zombie; ppid: number }[] = [{ task: root, ppid: 0 }]
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
     const { task, ppid } = next
     const facts = byPid.get(task.pid)
-    const stat = facts?.stat ?? readZombie(task.pid)
+    const stat = facts?.stat ?? zombies.get(task.pid)!
     const threads = facts?.threads.map(({ thread }) => thread.tid) ?? [0]
     images.add('PSTREE', [], { pid: task.pid, ppid, pgid: stat.pgrp, sid: stat.session, threads })
     if (facts === undefined) images.add('CORE', [task.pid], zombieCore(stat))

@@ -59,7 +59,7 @@ function byItself(task: Filled, file: number, runs: readonly Run[], total: numbe
   let skip = 0
   while (next < runs.length) {
     if (interrupted() !== 0) throw new BardoError('refused', 'interrupted', { hint: 'nothing was left behind' })
-    using table = task.remote.table(task.thread)
+    using table = task.remote.table(task.thread, task.remote.start, task.remote.end)
     const planned: number[] = []
     while (next < runs.length && table.free > IOV_MAX * 16 + 256) {
       const offset = runs[next]!.offset + skip

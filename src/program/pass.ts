@@ -3,6 +3,7 @@ import { BardoError } from '../base/errors.ts'
 import {
   AF_UNIX, FD_CLOEXEC, F_DUPFD, F_SETFD, MSG_CMSG_CLOEXEC, O_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET,
 } from '../linux/constants.ts'
+import { ENTRY_SIZE } from '../linux/arch/x86-64.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { must, refusal, scratch } from '../linux/sys.ts'
@@ -65,7 +66,9 @@ export class PassSocket {
 
   /** Receives what was sent; the numbers that the files got, which are the lowest free ones in their order. */
   #receive(to: Receiver, count: number, cloexec: boolean, then: (table: Table) => void = () => {}): number[] {
-    using table = to.remote.table(to.thread)
+    // Two calls for each file that is moved, and its place in the message.
+    const size = 4096 + count * (2 * ENTRY_SIZE + 8)
+    using table = to.remote.table(to.thread, to.remote.start, to.remote.start + size)
     const byte = table.take(8)
     const iov = table.words([BigInt(byte), 1n])
     const room = Math.ceil((CMSG_HEADER + count * 4) / 8) * 8

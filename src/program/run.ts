@@ -14,7 +14,7 @@ import { must, refusal, scratch, sys } from '../linux/sys.ts'
 import { bytesOf } from '../base/bytes.ts'
 import { pokeMemory } from '../tracee/memory.ts'
 import { eventMessage, resume, setSigmask, setThreadArea, waitFor } from '../tracee/ptrace.ts'
-import { Remote, type Table } from '../tracee/remote.ts'
+import { Remote, TABLE_SIZE, type Table } from '../tracee/remote.ts'
 import { Thread } from '../tracee/stopped.ts'
 import { copyRuns, fillMemory, sharedMemory } from './fill.ts'
 import { letGo, prepareLeaving } from './leave.ts'
@@ -48,6 +48,8 @@ export class Runner {
   readonly #kept: Arena
   readonly #placed = new Map<number, number>()
   readonly #tasks = new Map<number, Made>()
+  /** The threads of each process, its leader first. */
+  readonly #threads = new Map<number, Made[]>()
   readonly #states = new Map<number, ThreadState>()
   /** Processes in the order of their making; ended ones leave. */
   readonly #processes = new Set<number>()
@@ -252,7 +254,10 @@ export class Runner {
     if (this.#table !== undefined && this.#table.table.free < need) this.#flush()
     if (this.#table === undefined) {
       const made = this.#made(actor)
-      this.#table = { table: made.remote.table(made.thread), actor, calls: [] }
+      const { start, end } = made.remote
+      // A call with much memory, a filter or a list of groups, gets all the room that there is.
+      const table = need < TABLE_SIZE / 2 ? made.remote.table(made.thread) : made.remote.table(made.thread, start, end)
+      this.#table = { table, actor, calls: [] }
     }
     const { table, calls } = this.#table
     const words = step.args.map(argument => this.#taskWord(argument, table))
@@ -337,6 +342,9 @@ export class Runner {
     }
     const made = { thread, remote: own, pid }
     this.#tasks.set(tid, made)
+    const threads = this.#threads.get(pid)
+    if (threads === undefined) this.#threads.set(pid, [made])
+    else threads.push(made)
     return made
   }
 
@@ -452,8 +460,7 @@ export class Runner {
   // ---- the end
 
   #threadsOf(pid: number): Made[] {
-    const all = [...this.#tasks.values()].filter(made => made.pid === pid)
-    return all.sort((a, b) => (a.thread.tid === pid ? -1 : b.thread.tid === pid ? 1 : 0))
+    return this.#threads.get(pid) ?? []
   }
 
   /** Gives a process its registers and takes away what was lent; from here on nothing in it is ours but the tracing. */

@@ -14,6 +14,8 @@ const [S_IFMT, S_IFDIR] = [0o170000, 0o040000]
 const AT_SYMLINK_NOFOLLOW = 0x100
 const EEXIST = 17
 const PIECE = 64 << 10
+/** What the keeper says to who shows the terminal before it is shown elsewhere. */
+const TAKEN = 't'
 const PAUSE_ms = 50
 
 /** Where the sockets of keepers are: a directory of the user alone. Throws `refused` where it is not. */
@@ -115,7 +117,10 @@ export function keepTerminal(root: number): number {
       const caller = sys('accept4', listener, 0, 0, SOCK_CLOEXEC)
       if (caller >= 0 && isOurs(caller)) {
         // Who comes later takes it over: the one before may be in a window that is out of reach.
-        if (guest >= 0) sys('close', guest)
+        if (guest >= 0) {
+          sys('write', guest, TAKEN, 1)
+          sys('close', guest)
+        }
         guest = caller
         sendFile(guest, master)
       } else if (caller >= 0) sys('close', caller)
@@ -148,10 +153,14 @@ export function attachTerminal(wanted: string | undefined): number {
   using signals = new SignalPipe([SIGHUP, SIGWINCH, ...FORWARDED.filter(signal => signal !== SIGHUP)])
   // The keeper closes the line when all has ended, or when another terminal has taken over.
   const shown = showTerminal(master, own, socket.fd, signals, () => true)
-  const isThere = sys('kill', Number(root), 0) === 0
   if (shown === 'detached') say(own, `\r\n[left process ${root} running; show it again: bardo attach ${root}]\r\n`)
-  else if (shown === 'ended') say(own, isThere ? `\r\n[process ${root} is shown elsewhere now]\r\n` : `\r\n[process ${root} has ended]\r\n`)
+  else if (shown === 'ended') say(own, `\r\n[process ${root} ${saysTaken(socket.fd) ? 'is shown elsewhere now' : 'has ended'}]\r\n`)
   return 0
+}
+
+function saysTaken(socket: number): boolean {
+  const word = readSome(socket, 1)
+  return typeof word !== 'number' && word.length === 1
 }
 
 function onlyOne(directory: string): string {

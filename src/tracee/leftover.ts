@@ -1,6 +1,7 @@
 // Scratch memory that a run which was killed left in a process: harmless, found and removed by the next one.
 import { BardoError } from '../base/errors.ts'
 import { log } from '../base/log.ts'
+import { SIGKILL, SIGSTOP, SIGTRAP } from '../linux/constants.ts'
 import { REG, TABLE_LOOP } from '../linux/arch/x86-64.ts'
 import { readMemory } from './memory.ts'
 import { getRegisters, getSigmask, setSigmask, step, waitFor } from './ptrace.ts'
@@ -32,9 +33,11 @@ export function isLeftBehind(pid: number, mapping: Candidate): boolean {
 
 /** Tables of calls are some thousand instructions long at most, and each is one step. */
 const STEPS_MAX = 100_000
-const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn
-/** SIGKILL and SIGSTOP, which are in no mask. */
-const UNBLOCKABLE = (1n << 8n) | (1n << 18n)
+/**
+ * No signal is to begin its handler meanwhile. Not SIGTRAP, which ends each step: forced upon a task that blocks it, it
+ * takes its handler away (kernel/signal.c, force_sig_info_to_task). SIGKILL and SIGSTOP are in no mask.
+ */
+const QUIET = BigInt.asUintN(64, ~((1n << BigInt(SIGTRAP - 1)) | (1n << BigInt(SIGKILL - 1)) | (1n << BigInt(SIGSTOP - 1))))
 
 /**
  * Lets threads that a killed run has left in its code run on to where they belong. That happens to those that were
@@ -49,15 +52,15 @@ export function leaveLeftBehind(threads: readonly Thread[], places: readonly { r
     }
     if (!places.some(({ start, end }) => thread.registers[REG.ip]! >= start && thread.registers[REG.ip]! < end)) continue
     log.info(() => `thread ${tid} is in code of a run that was killed: it is led out`)
-    // No handler is to begin meanwhile; the code itself sets the thread's own mask near its end.
+    // The code itself sets the thread's own mask near its end.
     let mask = thread.sigmask
     for (let steps = 0; inside(); steps++) {
       if (steps === STEPS_MAX) throw new BardoError('bug', `thread ${tid} does not leave the code of a run that was killed`)
-      setSigmask(tid, ALL_SIGNALS)
+      setSigmask(tid, QUIET)
       step(tid)
       if (waitFor(tid).kind !== 'stopped') throw new BardoError('lost', `thread ${tid} died while it was stopped`)
       const now = getSigmask(tid)
-      if ((now | UNBLOCKABLE) !== ALL_SIGNALS) mask = now
+      if (now !== QUIET) mask = now
     }
     setSigmask(tid, mask)
     thread.refresh()

@@ -56,6 +56,8 @@ function harmlessSignal(ignored: bigint, caught: bigint, blocked: bigint): numbe
   })
 }
 
+/** Room for a table whose maker does not say: some dozens of calls. It is cleared and laid out anew each time. */
+export const TABLE_SIZE = 8 << 10
 const ARENA_SIZE = 1 << 20
 const mirrors = new Arena(ARENA_SIZE)
 const loop = mirrors.put(TABLE_LOOP)
@@ -159,7 +161,7 @@ export class Remote {
   }
 
   /** A table to be filled and run by `thread`, in [start, end) of the scratch memory. */
-  table(thread: Thread, start = this.start, end = this.end): Table {
+  table(thread: Thread, start = this.start, end = Math.min(start + TABLE_SIZE, this.end)): Table {
     return new Table(this, thread, start, end)
   }
 
@@ -384,7 +386,11 @@ export class Table {
   /** Waits for the end, and reads results and data back. Throws `refused` for a call that failed and may not. */
   finish(onEvent?: (event: number) => void): void {
     this.#remote.finished(this.#thread, onEvent)
-    copyFrom(this.#remote.pid, this.#start, this.#mirror.length, this.#mirrorAt)
+    // What lies between calls and data was never written.
+    const low = this.#firstEntry + this.#count * ENTRY_SIZE
+    copyFrom(this.#remote.pid, this.#start, low, this.#mirrorAt)
+    const high = this.#top - this.#start
+    if (high < this.#mirror.length) copyFrom(this.#remote.pid, this.#top, this.#mirror.length - high, this.#mirrorAt + high)
     for (let index = 0; index < this.#count; index++) {
       const at = this.#firstEntry + index * ENTRY_SIZE
       const result = this.result(index)

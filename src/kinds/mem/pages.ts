@@ -157,7 +157,7 @@ function writeThemselves(
   let skip = 0 // bytes of runs[next] that are written
   while (next < runs.length) {
     if (interrupted() !== 0) throw new BardoError('refused', 'interrupted', { hint: 'the processes run on' })
-    using table = remote.table(thread)
+    using table = remote.table(thread, remote.start, remote.end)
     lent.protect(table)
     const planned: { call: number; bytes: number }[] = []
     for (let calls = 0; calls < 2 && next < runs.length; calls++) {

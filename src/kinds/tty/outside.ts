@@ -172,7 +172,7 @@ const settled = (given: Given, file: Slot<'fd'>): Maker<number, true> => ({
     const { terminal } = at.options
     const ours = terminal?.fd === given.fd ? terminal.leader : undefined
     const leader = info.sid !== 0 && at.hasTask(info.sid) ? info.sid : ours
-    if (leader !== undefined) at.get(taken(given, { ...info, sid: leader }, file), given.fd)
+    if (leader !== undefined) at.get(taken(given, leader === info.sid ? info : { ...info, sid: leader, pgrp: at.hasTask(info.pgrp) ? info.pgrp : 0 }, file), given.fd)
     else if (isElsewhere(given)) log.warn('kinds/tty', `${given.as}: the job is restored in the background`)
     else if (at.hasTask(info.pgrp)) foreground(at, file, info.pgrp)
     else showRoot(at, file)
@@ -185,7 +185,7 @@ const taken = (given: Given, info: Info, file: Slot<'fd'>): Maker<number, true> 
   name: 'owner of our terminal',
   make(_, at) {
     warnOfOwner(given)
-    controlSession(at, { ...info, pgrp: at.hasTask(info.pgrp) ? info.pgrp : 0 }, file, FROM_ANOTHER)
+    controlSession(at, info, file, FROM_ANOTHER)
     return true
   },
 })

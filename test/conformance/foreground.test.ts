@@ -1,0 +1,130 @@
+// A restore that stays with its job, as a shell does: ^Z, fg, the user's own settings, signals, the exit status; and a job
+// on a fresh pty (--tty new), left and shown again elsewhere.
+import { expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { program, until } from './harness.ts'
+import { Shell, stateOf } from './shell.ts'
+
+const limit_ms = 60_000
+
+/** Dumps what `shell` runs as its job. */
+async function dumpJob(shell: Shell, images: string): Promise<number> {
+  const pid = await shell.job()
+  const dumped = Bun.spawnSync([program, 'dump', '-j', '-D', images, '-o', 'dump.log', '-v4', '-t', String(pid)])
+  expect(dumped.exitCode, dumped.stderr.toString()).toBe(0)
+  await until('it is gone', () => (stateOf(pid) === undefined ? true : undefined), 5000)
+  return pid
+}
+
+/** Reads a key at a time, without echo: the settings that a careless program leaves behind. */
+const RAW = `python3 -c '
+import sys, tty, os, signal
+tty.setraw(0, 1)
+signal.signal(signal.SIGWINCH, lambda *_: os.write(1, b"size %d\\r\\n" % os.get_terminal_size().columns))
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"term\\r\\n"))
+os.write(1, b"ready\\r\\n")
+while 1:
+  try: key = os.read(0, 1)
+  except InterruptedError: continue
+  if key == b"q": os._exit(7)
+  if key == b"k": os.kill(os.getpid(), 9)
+  if key == b"z": os.kill(os.getpid(), signal.SIGTSTP)
+  os.write(1, b"<%s>\\r\\n" % key)
+'`
+
+test(
+  'a raw job hears of the new size, stops, goes on, is signalled, and leaves a terminal in order',
+  async () => {
+    const images = mkdtempSync('/tmp/bardo-foreground-')
+    using old = new Shell(24, 80)
+    using now = new Shell(40, 111)
+    try {
+      await old.shows('$ ')
+      old.type(`${RAW}\n`)
+      await old.shows(/^ready/m)
+      old.type('a')
+      await old.shows('<a>')
+      const pid = await dumpJob(old, images)
+      now.type(`stty -a | grep -o '.icanon'; ${program} restore -j --exit-status -D ${images} -o restore.log -v4\n`)
+      await now.shows('size 111')
+      now.type('b')
+      await now.shows('<b>')
+      // The shell has its terminal back while the job is stopped, with echo and lines.
+      now.type('z')
+      await now.shows(/Stopped/)
+      expect(stateOf(pid)).toBe('T')
+      now.type('stty -a | grep -o "[-]*icanon"; echo $((20 + 3))\n')
+      await now.shows(/^icanon\n23/m)
+      now.type('fg\n')
+      await until('it runs', () => stateOf(pid) === 'S' || undefined, 5000)
+      now.type('c')
+      await now.shows('<c>')
+      const restore = await now.job()
+      process.kill(restore, 'SIGTERM')
+      await now.shows('term')
+      now.type('q')
+      await now.isAlone()
+      now.type('echo "ended $?"; stty -a | grep -o "[-]*icanon"\n')
+      await now.shows(/^ended 7\nicanon/m)
+      // Killed, it is as a shell tells it; without the option, a restore has succeeded.
+      now.type(`clear; ${program} restore -j --exit-status -D ${images} -o restore.log -v4; echo "killed $?"\n`)
+      await now.shows('size 111')
+      now.type('k')
+      await now.shows('killed 137')
+      now.type(`clear; ${program} restore -j -D ${images} -o restore.log -v4; echo "without $?"\n`)
+      await now.shows('size 111')
+      now.type('q')
+      await now.shows('without 0')
+      // The old size on demand, and the window's own behind it.
+      now.type(`clear; ${program} restore -j --keep-winsize -D ${images} -o restore.log -v4; stty size\n`)
+      await until('it runs', () => stateOf(pid) === 'S' || undefined, 5000)
+      now.type('d')
+      expect(await now.shows('<d>')).not.toContain('size')
+      now.type('q')
+      await now.shows('40 111')
+    } finally {
+      rmSync(images, { recursive: true, force: true })
+    }
+  },
+  limit_ms,
+)
+
+test(
+  'a job moves to a fresh pty, is left, and shown again in another window',
+  async () => {
+    const images = mkdtempSync('/tmp/bardo-new-')
+    using old = new Shell(24, 80)
+    using now = new Shell(40, 111)
+    using other = new Shell(30, 90)
+    try {
+      await old.shows('$ ')
+      old.type(`${RAW}\n`)
+      await old.shows(/^ready/m)
+      const pid = await dumpJob(old, images)
+      now.type(`export XDG_RUNTIME_DIR=${images}; ${program} restore --tty new -D ${images} -o restore.log -v4; echo "left $?"\n`)
+      await now.shows('size 111')
+      now.type('a')
+      await now.shows('<a>')
+      now.type('\x1cd')
+      await now.shows('left 0')
+      expect(stateOf(pid)).toBe('S')
+      other.type(`export XDG_RUNTIME_DIR=${images}; ${program} attach; echo "attach $?"\n`)
+      await other.shows('size 90')
+      other.type('b')
+      await other.shows('<b>')
+      // Shown elsewhere: the one before is told.
+      now.type(`clear; ${program} attach ${pid}\n`)
+      await now.shows('size 111')
+      await other.shows('is shown elsewhere now')
+      other.type('stty -a | grep -o "[-]*icanon"\n')
+      await other.shows(/^icanon/m)
+      now.type('q')
+      await now.shows('has ended')
+      now.type('clear; echo $((20 + 3))\n')
+      await now.shows(/^23/m)
+    } finally {
+      rmSync(images, { recursive: true, force: true })
+    }
+  },
+  limit_ms,
+)

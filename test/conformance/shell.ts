@@ -1,0 +1,98 @@
+// An interactive shell in a window of its own: what a user has in front of him.
+import { Terminal as Emulator } from '@xterm/headless'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { sleep, until } from './harness.ts'
+import { Terminal } from './terminal.ts'
+
+const environment = { PATH: '/usr/bin:/bin', LANG: 'C.UTF-8', PS1: '$ ', TERM: 'xterm', HOME: '/tmp', LESSHISTFILE: '-' }
+
+/** A terminal, and what its screen shows. */
+export class Window {
+  readonly terminal: Terminal
+  readonly rows: number
+  readonly columns: number
+
+  constructor(rows: number, columns: number) {
+    this.rows = rows
+    this.columns = columns
+    this.terminal = new Terminal(rows, columns)
+  }
+
+  /** The lines of the screen, without spaces at their ends. */
+  async screen(): Promise<string> {
+    const emulator = new Emulator({ rows: this.rows, cols: this.columns, allowProposedApi: true })
+    await new Promise<void>(resolve => emulator.write(Buffer.from(this.terminal.heard(), 'latin1'), resolve))
+    const { active } = emulator.buffer
+    const lines = Array.from({ length: this.rows }, (_, y) => active.getLine(active.baseY + y)?.translateToString(true) ?? '')
+    emulator.dispose()
+    return lines.join('\n')
+  }
+
+  /** Waits until the screen says `what`. */
+  async shows(what: string | RegExp, patience_ms = 10_000): Promise<string> {
+    const end = performance.now() + patience_ms
+    for (;;) {
+      const screen = await this.screen()
+      if (typeof what === 'string' ? screen.includes(what) : what.test(screen)) return screen
+      if (performance.now() > end) throw new Error(`the screen never says ${String(what)}:\n${screen.trimEnd()}`)
+      await sleep(20)
+    }
+  }
+
+  /** Types. */
+  type(text: string): void {
+    this.terminal.say(text)
+  }
+
+  [Symbol.dispose](): void {
+    this.terminal[Symbol.dispose]()
+  }
+}
+
+/** A bash whose controlling terminal is a window. */
+export class Shell extends Window {
+  readonly pid: number
+  readonly #child: Bun.Subprocess
+
+  constructor(rows: number, columns: number) {
+    super(rows, columns)
+    const fd = openSync(this.terminal.path, 'r+')
+    this.#child = Bun.spawn(['setsid', '-c', 'bash', '--norc', '--noprofile', '-i'], {
+      stdin: fd,
+      stdout: fd,
+      stderr: fd,
+      cwd: '/tmp',
+      env: environment,
+    })
+    closeSync(fd)
+    this.pid = this.#child.pid
+  }
+
+  /** The pid of its only child, when there is one. */
+  job(): Promise<number> {
+    return until('the shell has a job', () => childOf(this.pid), 5000)
+  }
+
+  /** Waits until it has no child any more. */
+  async isAlone(): Promise<void> {
+    await until('the shell has no job', () => (childOf(this.pid) === undefined ? true : undefined), 10_000)
+  }
+
+  override [Symbol.dispose](): void {
+    this.#child.kill('SIGKILL')
+    super[Symbol.dispose]()
+  }
+}
+
+export const childOf = (pid: number): number | undefined =>
+  Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]) || undefined
+
+/** The state of a process, such as S or T; undefined when it is not there. */
+export function stateOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return stat.slice(stat.lastIndexOf(')') + 2)[0]
+  } catch {
+    return undefined
+  }
+}
