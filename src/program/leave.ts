@@ -101,7 +101,8 @@ function takeOurselvesAway(pid: number, vdso: number | undefined, places: Places
   let before: Uint8Array | undefined
   if (vdso !== undefined && offset >= 0) at = vdso + offset
   else {
-    at = findBootPlace(pid, parseMaps(readFile(AT_FDCWD, `/proc/${pid}/maps`)!))
+    const maps = parseMaps(readFile(AT_FDCWD, `/proc/${pid}/maps`)!)
+    at = findBootPlace(pid, maps.filter(map => map.start !== places.scratch))
     before = readMemory(pid, at, SYSCALL.length)
     pokeMemory(pid, at, SYSCALL)
   }

@@ -4,7 +4,7 @@ import { log } from '../base/log.ts'
 import { SIGKILL, SIGSTOP, SIGTRAP } from '../linux/constants.ts'
 import { REG, TABLE_LOOP } from '../linux/arch/x86-64.ts'
 import { readMemory } from './memory.ts'
-import { getRegisters, getSigmask, setSigmask, step, waitFor } from './ptrace.ts'
+import { getRegisters, getSigmask, setRegisters, setSigmask, step, waitFor } from './ptrace.ts'
 import type { Thread } from './stopped.ts'
 
 const ALL = 7 // PROT_READ | PROT_WRITE | PROT_EXEC
@@ -31,6 +31,7 @@ export function isLeftBehind(pid: number, mapping: Candidate): boolean {
   }
 }
 
+const TRAP_FLAG = 0x100n
 /** Tables of calls are some thousand instructions long at most, and each is one step. */
 const STEPS_MAX = 100_000
 /**
@@ -62,6 +63,10 @@ export function leaveLeftBehind(threads: readonly Thread[], places: readonly { r
       const now = getSigmask(tid)
       if (now !== QUIET) mask = now
     }
+    // Stepping over popf leaves the trap flag set as if the program had set it (arch/x86/kernel/step.c).
+    const regs = getRegisters(tid)
+    regs[REG.flags]! &= ~TRAP_FLAG
+    setRegisters(tid, regs)
     setSigmask(tid, mask)
     thread.refresh()
   }

@@ -1,9 +1,9 @@
 // A restore that stays with its job, as a shell does: ^Z, fg, the user's own settings, signals, the exit status; and a job
 // on a fresh pty (--tty new), left and shown again elsewhere.
 import { expect, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { program, until } from './harness.ts'
-import { Shell, stateOf } from './shell.ts'
+import { areGone, killTree, Shell, stateOf, Window } from './shell.ts'
 
 const limit_ms = 60_000
 
@@ -12,7 +12,7 @@ async function dumpJob(shell: Shell, images: string): Promise<number> {
   const pid = await shell.job()
   const dumped = Bun.spawnSync([program, 'dump', '-j', '-D', images, '-o', 'dump.log', '-v4', '-t', String(pid)])
   expect(dumped.exitCode, dumped.stderr.toString()).toBe(0)
-  await until('it is gone', () => (stateOf(pid) === undefined ? true : undefined), 5000)
+  await areGone([pid])
   return pid
 }
 
@@ -123,6 +123,72 @@ test(
       now.type('clear; echo $((20 + 3))\n')
       await now.shows(/^23/m)
     } finally {
+      rmSync(images, { recursive: true, force: true })
+    }
+  },
+  limit_ms,
+)
+
+/** A terminal outside that nobody named at the restore: what stands for it is chosen for all. */
+const choices = [
+  { name: 'a path', words: (path: string) => `--tty ${path}` },
+  { name: 'a descriptor', words: (path: string) => `--tty fd:9 9<>${path}` },
+]
+for (const { name, words } of choices)
+  test(
+    `a job is put on ${name}`,
+    async () => {
+      const images = mkdtempSync('/tmp/bardo-put-')
+      using old = new Shell(24, 80)
+      using now = new Shell(40, 111)
+      using place = new Window(20, 60)
+      let pid = 0
+      try {
+        await old.shows('$ ')
+        old.type(`${RAW}\n`)
+        await old.shows(/^ready/m)
+        pid = await dumpJob(old, images)
+        now.type(`${program} restore --exit-status -D ${images} -o restore.log -v4 ${words(place.terminal.path)}; echo "ended $?"\n`)
+        await place.shows('size 60')
+        place.type('a')
+        await place.shows('<a>')
+        // It is the terminal of its session: a hang-up of it, and ^C, are the job's.
+        expect(readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ')[3]).toBe(String(pid))
+        place.type('q')
+        await now.shows('ended 7')
+        now.type('echo $((20 + 3))\n')
+        await now.shows(/^23/m)
+      } finally {
+        if (pid !== 0) killTree(pid)
+        rmSync(images, { recursive: true, force: true })
+      }
+    },
+    limit_ms,
+  )
+
+test(
+  'a detached restore leaves a fresh pty to its keeper; who asks for no terminal is told which are kept',
+  async () => {
+    const images = mkdtempSync('/tmp/bardo-kept-')
+    using old = new Shell(24, 80)
+    using now = new Shell(40, 111)
+    let pid = 0
+    try {
+      await old.shows('$ ')
+      old.type(`${RAW}\n`)
+      await old.shows(/^ready/m)
+      pid = await dumpJob(old, images)
+      const env = { ...process.env, XDG_RUNTIME_DIR: images }
+      const restored = Bun.spawnSync([program, 'restore', '-d', '--tty', 'new', '-D', images, '-o', 'restore.log', '-v4'], { env })
+      expect(restored.exitCode, restored.stderr.toString()).toBe(0)
+      now.type(`XDG_RUNTIME_DIR=${images} ${program} attach\n`)
+      await now.shows('size 111')
+      now.type('aq')
+      await now.shows('has ended')
+      const none = Bun.spawnSync([program, 'attach'], { env })
+      expect(none.exitCode).toBe(1)
+    } finally {
+      if (pid !== 0) killTree(pid)
       rmSync(images, { recursive: true, force: true })
     }
   },

@@ -2,7 +2,8 @@
 import { afterAll, expect, test } from 'bun:test'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { program, until } from './harness.ts'
-import { Shell, stateOf } from './shell.ts'
+import { areGone, killTree, Shell, stateOf } from './shell.ts'
+import { treeOf } from './visible-state.ts'
 
 const limit_ms = 60_000
 const folder = mkdtempSync('/tmp/bardo-programs-')
@@ -36,7 +37,7 @@ writeFileSync(`${folder}/text`, `${lines}\n`)
 
 const programs: readonly Program[] = [
   {
-    name: 'cat with half a line typed behind the restore',
+    name: 'cat',
     file: '/usr/bin/cat',
     command: 'cat',
     before: [types('one\n', /one\none/)],
@@ -51,7 +52,7 @@ const programs: readonly Program[] = [
       types('PS1="inner> "\n', 'inner> '),
       types('secret=$((6 * 7)); double() { echo $((2 * $1)); }\n'),
       types('sleep 4000 &\n', '[1]'),
-      types("sh -c 'trap \"echo back\" CONT; while :; do sleep 0.2; done'\n"),
+      types("sh -c 'trap \"echo back\" CONT; echo going; while :; do sleep 0.2; done'\n", /^going/m),
       types('\x1a', /Stopped/),
       types('echo $secret-ready\n', /^42-ready/m),
     ],
@@ -99,7 +100,7 @@ const programs: readonly Program[] = [
       shows('dear reader'),
       types(', hello', 'dear reader, hello'),
       types('\x0f'),
-      types('\n', 'Wrote 1 line'),
+      types('\r', 'Wrote 1 line'),
       types('\x18'),
     ],
   },
@@ -149,6 +150,7 @@ for (const { name, file, command, before, after, own } of programs)
       old.type(`${command}\n`)
       const pid = await old.job()
       for (const step of before) await step(old)
+      const pids = treeOf(pid)
       const dumped = Bun.spawnSync([program, 'dump', '-j', '-D', images, '-o', 'dump.log', '-v4', '-t', String(pid)])
       if (dumped.exitCode !== 0) {
         const log = readFileSync(`${images}/dump.log`, 'utf8')
@@ -157,7 +159,8 @@ for (const { name, file, command, before, after, own } of programs)
         expect(reasons.length, log.split('\n').slice(-20).join('\n')).toBeGreaterThan(0)
         return console.log(`skipped: ${name}: ${reasons.join('; ')}`)
       }
-      await until('it is gone', () => (stateOf(pid) === undefined ? true : undefined), 5000)
+      await areGone(pids)
+      using _tree = { [Symbol.dispose]: () => killTree(pid) }
       now.type(`clear; XDG_RUNTIME_DIR=${images} ${program} restore ${own ? '--tty new' : '-j'} -D ${images} -o restore.log -v4; echo "ended $?"\n`)
       await until(
         'it runs',

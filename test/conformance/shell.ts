@@ -2,7 +2,12 @@
 import { Terminal as Emulator } from '@xterm/headless'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { sleep, until } from './harness.ts'
+import { syscall } from '../../src/linux/ffi.ts'
+import { NR } from '../../src/linux/nr.ts'
 import { Terminal } from './terminal.ts'
+import { treeOf } from './visible-state.ts'
+
+const [SIGKILL, WNOHANG, WALL] = [9, 1, 0x40000000]
 
 const environment = { PATH: '/usr/bin:/bin', LANG: 'C.UTF-8', PS1: '$ ', TERM: 'xterm', HOME: '/tmp', LESSHISTFILE: '-' }
 
@@ -52,12 +57,11 @@ export class Window {
 /** A bash whose controlling terminal is a window. */
 export class Shell extends Window {
   readonly pid: number
-  readonly #child: Bun.Subprocess
 
   constructor(rows: number, columns: number) {
     super(rows, columns)
     const fd = openSync(this.terminal.path, 'r+')
-    this.#child = Bun.spawn(['setsid', '-c', 'bash', '--norc', '--noprofile', '-i'], {
+    const child = Bun.spawn(['setsid', '-c', 'bash', '--norc', '--noprofile', '-i'], {
       stdin: fd,
       stdout: fd,
       stderr: fd,
@@ -65,7 +69,7 @@ export class Shell extends Window {
       env: environment,
     })
     closeSync(fd)
-    this.pid = this.#child.pid
+    this.pid = child.pid
   }
 
   /** The pid of its only child, when there is one. */
@@ -79,13 +83,33 @@ export class Shell extends Window {
   }
 
   override [Symbol.dispose](): void {
-    this.#child.kill('SIGKILL')
+    killTree(this.pid)
     super[Symbol.dispose]()
   }
 }
 
 export const childOf = (pid: number): number | undefined =>
   Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]) || undefined
+
+/** Ends a process and all below it. */
+export function killTree(pid: number): void {
+  if (stateOf(pid) === undefined) return
+  for (const one of treeOf(pid)) syscall(NR.kill, one, SIGKILL)
+}
+
+/** Waits until none of the pids is left; those that came to us as orphans are reaped. */
+export async function areGone(pids: readonly number[]): Promise<void> {
+  for (const pid of pids)
+    await until(
+      `${pid} is gone`,
+      () => {
+        if (stateOf(pid) === undefined) return true
+        syscall(NR.wait4, pid, 0, WNOHANG | WALL, 0)
+        return undefined
+      },
+      10_000,
+    )
+}
 
 /** The state of a process, such as S or T; undefined when it is not there. */
 export function stateOf(pid: number): string | undefined {
