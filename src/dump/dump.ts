@@ -1,12 +1,12 @@
 // A dump: stop the tree, ask it, find what is shared, write it down, let it go.
 import { textOf } from '../base/bytes.ts'
 import { asBardoError, BardoError, renderLine, Report } from '../base/errors.ts'
+import { interrupted } from '../base/interrupt.ts'
 import { log } from '../base/log.ts'
 import type { DumpOptions } from '../base/options.ts'
 import { progress } from '../base/progress.ts'
 import { ImageWriter } from '../image/writer.ts'
 import type { mm_entry } from '../image/messages/mm.ts'
-import type { core_entry } from '../image/messages/core.ts'
 import { BOOT_SIZE } from '../linux/arch/x86-64.ts'
 import { AT_FDCWD } from '../linux/constants.ts'
 import type { FlaggedMapping } from '../linux/proc/smaps.ts'
@@ -24,7 +24,7 @@ import { FileCollector } from './files.ts'
 import { SharedObjects, differsFromLeader, type SharedIds } from './ids.ts'
 import { MemoryCollector } from './memory.ts'
 import { OWN_NAMESPACES, findForeignNamespaces, readOwnNamespaces } from './namespaces.ts'
-import { ask, coresOf, mmFields, scratchSize, zombieCore, type ProcessAnswers, type ThreadAnswers } from './process.ts'
+import { ask, coresOf, finishCore, mmFields, scratchSize, zombieCore, type Core, type ProcessAnswers, type ThreadAnswers } from './process.ts'
 import { writeDumpStats, type Times } from './stats.ts'
 import type { Stat } from '../linux/proc/stat.ts'
 import { readProcess, readZombie, whereOf, type ProcessFacts } from './tasks.ts'
@@ -39,7 +39,7 @@ type Dumped = {
   readonly first: { vm: boolean; files: boolean; fs: boolean }
   answers: { process: ProcessAnswers; threads: ThreadAnswers[] }
   saved: Saved[]
-  cores: { tid: number; core: core_entry }[]
+  cores: Core[]
   exe: number
   cwd: number
   root: number
@@ -121,7 +121,8 @@ function saveTree(
   tree.onRelease(() => {
     for (const { remote } of dumped) remote.close()
   })
-  for (const facts of all) {
+  for (const found of all) {
+    const facts = leadOut(found)
     const { ids, first } = shared.of(facts.pid)
     if (!first.vm) {
       report.add(
@@ -132,14 +133,13 @@ function saveTree(
       continue
     }
     const left = facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping))
-    const boot = findBootPlace(facts.pid, facts.mappings)
-    leaveLeftBehind(facts.process.threads, [...left, { start: boot, end: boot + BOOT_SIZE }])
-    const remote = openRemote(facts, boot)
+    const remote = openRemote(facts)
     const one: Dumped = {
       facts, remote, leftBehind: new Set(), ids, first, answers: { process: undefined!, threads: [] }, saved: [], cores: [], exe: 0, cwd: 0, root: 0,
     }
     dumped.push(one)
-    one.leftBehind = removeLeftBehind(facts, remote, left)
+    one.leftBehind = new Set(left)
+    removeLeftBehind(facts, remote, left)
     one.answers = ask(remote, facts)
   }
   for (const one of dumped) survey(one, files, memory, filters, report)
@@ -148,12 +148,21 @@ function saveTree(
 
   times.memory = performance.now()
   memory.write(dumped)
+  if (interrupted() !== 0) throw new BardoError('refused', 'interrupted', { hint: 'the tree runs on as before' })
   times.memoryEnd = performance.now()
   const zombies = new Map(tree.zombies.map(({ pid }) => [pid, readZombie(pid)]))
   return { counts: memory.counts, write: () => writeImages(tree, dumped, zombies, filters, images) }
 }
 
-function openRemote(facts: ProcessFacts, boot: number): Remote {
+/** Lets threads that a run which was killed has left in its code leave it; what there is of the process behind that. */
+function leadOut(facts: ProcessFacts): ProcessFacts {
+  const boot = findBootPlace(facts.pid, facts.mappings)
+  const places = facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping))
+  const led = leaveLeftBehind(facts.process.threads, [...places, { start: boot, end: boot + BOOT_SIZE }])
+  return led ? readProcess(facts.process) : facts
+}
+
+function openRemote(facts: ProcessFacts): Remote {
   const { process, pid, status } = facts
   const ownTids = new Map(facts.threads.map(({ thread, status: own }) => [thread.tid, own.nspid.at(-1)]))
   const remote = new Remote(pid, process.leader, {
@@ -161,20 +170,19 @@ function openRemote(facts: ProcessFacts, boot: number): Remote {
     ownTid: tid => ownTids.get(tid) ?? tid,
     ignored: status.sigIgn,
     caught: status.sigCgt,
-    boot,
+    boot: findBootPlace(pid, facts.mappings),
   })
   remote.open(scratchSize(facts) + SCRATCH_FOR_PAGES)
   return remote
 }
 
 /** Takes away scratch memory of a run that was killed. */
-function removeLeftBehind(facts: ProcessFacts, remote: Remote, left: readonly FlaggedMapping[]): ReadonlySet<FlaggedMapping> {
-  if (left.length === 0) return new Set()
+function removeLeftBehind(facts: ProcessFacts, remote: Remote, left: readonly FlaggedMapping[]): void {
+  if (left.length === 0) return
   log.info(`process ${facts.pid} has scratch memory of a run that was killed: it is unmapped`)
   using table = remote.table(facts.process.leader)
   for (const { start, end } of left) table.call('munmap', [start, end - start], { mayFail: true })
   table.run()
-  return new Set(left)
 }
 
 function survey(one: Dumped, files: FileCollector, memory: MemoryCollector, filters: FilterTable, report: Report): void {
@@ -234,7 +242,7 @@ function writeImages(
 ): void {
   for (const { facts, cores, saved, answers, exe, cwd, root } of dumped) {
     const { pid } = facts
-    for (const { tid, core } of cores) images.add('CORE', [tid], core)
+    for (const core of cores) images.add('CORE', [core.tid], finishCore(core))
     images.add('IDS', [pid], cores[0]!.core.ids!)
     const mm: mm_entry = { ...mmFields(facts, answers.process, exe), vmas: saved.map(({ vma }) => vma) }
     images.add('MM', [pid], mm)

@@ -1,6 +1,7 @@
 // One stopped process, asked about itself and put into messages.
 import { BardoError } from '../base/errors.ts'
 import type { core_entry, task_kobj_ids_entry, thread_core_entry } from '../image/messages/core.ts'
+import type { user_x86_fpregs_entry } from '../image/messages/arch/x86.ts'
 import type { mm_entry } from '../image/messages/mm.ts'
 import {
   ERESTART_RESTARTBLOCK, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_PDEATHSIG, PR_GET_THP_DISABLE,
@@ -145,7 +146,8 @@ function threadInfo(facts: ThreadFacts, answers: ThreadAnswers, where: string): 
   return {
     clear_tid_addr: answers.clearTid,
     gpregs: registersToImage(regs),
-    fpregs: xstateToImage(getXstate(thread.tid)),
+    // Filled in when the images are written: it is much work, and the tree may run on by then.
+    fpregs: NO_FPREGS,
     tls: TLS_ENTRIES.flatMap(entry => {
       const desc = getThreadArea(thread.tid, entry)
       return desc === undefined ? [] : [descFromKernel(desc)]
@@ -153,11 +155,22 @@ function threadInfo(facts: ThreadFacts, answers: ThreadAnswers, where: string): 
   }
 }
 
+/** A thread's core; its FPU and vector state is as the kernel gave it, until `finishCore`. */
+export type Core = { readonly tid: number; readonly core: core_entry; readonly xstate: Uint8Array }
+
+const NO_FPREGS = {} as user_x86_fpregs_entry
+
+/** The whole core of a thread. */
+export function finishCore({ core, xstate }: Core): core_entry {
+  core.thread_info!.fpregs = xstateToImage(xstate)
+  return core
+}
+
 /** The core images of a process, its leader's first; reading what can be read from outside. */
 export function coresOf(
   facts: ProcessFacts, answers: { process: ProcessAnswers; threads: ThreadAnswers[] }, ids: task_kobj_ids_entry,
   filters: FilterTable,
-): { tid: number; core: core_entry }[] {
+): Core[] {
   const where = whereOf(facts)
   return facts.threads.map((thread, index) => {
     const place = index === 0 ? where : `${where}, thread ${thread.thread.tid}`
@@ -181,7 +194,7 @@ export function coresOf(
       }
       core.ids = ids
     }
-    return { tid: thread.thread.tid, core }
+    return { tid: thread.thread.tid, core, xstate: getXstate(thread.thread.tid) }
   })
 }
 

@@ -26,6 +26,8 @@ import {
 import { slotsOf } from './slots.ts'
 import { cloneArgs, pidRefused, spawnRoot } from './spawn.ts'
 
+/** Tasks that one table makes. */
+const CLONES_MAX = 32
 const THREAD_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM
 
 /** Of openat(2): the file is new, and so its name is ours. */
@@ -59,6 +61,8 @@ export class Runner {
   /** Names in the file system that were made by us, in directories of ours that are open. */
   readonly #names: { readonly at: number; readonly base: string; readonly flags: number }[] = []
   #socket: PassSocket | undefined
+  /** Tasks to be made by one maker, gathered. */
+  #clones: { maker: number; isThread: boolean; steps: { step: Step & SpawnStep; task: number; flags: number }[] } | undefined
   #table: { table: Table; actor: number; calls: { step: Step & CallStep; index: number }[] } | undefined
 
   constructor(program: Program, suspendsSeccomp: boolean) {
@@ -103,6 +107,7 @@ export class Runner {
   }
 
   #step(step: Step, index: number): void {
+    if (this.#clones !== undefined && !this.#isNextClone(step)) this.#flush()
     switch (step.do) {
       case 'call':
         if (step.actor === HOST) this.#hostCall(step)
@@ -120,7 +125,7 @@ export class Runner {
         fillMemory(this.#made(step.actor), this.#value(step.file), step.runs, this.#socket!)
         break
       case 'spawn':
-        this.#flush()
+        if (!this.#isNextClone(step)) this.#flush()
         this.#spawn(step)
         break
       case 'end':
@@ -290,6 +295,7 @@ export class Runner {
   }
 
   #flush(): void {
+    this.#flushClones()
     const pending = this.#table
     if (pending === undefined) return
     this.#table = undefined
@@ -348,7 +354,7 @@ export class Runner {
     return made
   }
 
-  #spawn(step: SpawnStep): void {
+  #spawn(step: Step & SpawnStep): void {
     const { spawn, task } = step
     if (spawn.kind === 'root') {
       spawnRoot(task, spawn.sibling, this.#program.places, this.#options)
@@ -363,16 +369,36 @@ export class Runner {
       table.run()
       return
     }
-    const parent = this.#made(step.actor as number)
-    const isThread = spawn.kind === 'thread'
+    this.#clones ??= { maker: step.actor as number, isThread: spawn.kind === 'thread', steps: [] }
+    this.#clones.steps.push({ step, task, flags: spawn.kind === 'thread' ? THREAD_FLAGS : spawn.flags })
+    if (this.#clones.steps.length === CLONES_MAX) this.#flush()
+  }
+
+  /** Whether a step makes one more of the tasks that are being gathered, by the same maker. */
+  #isNextClone(step: Step): boolean {
+    const clones = this.#clones
+    return step.do === 'spawn' && clones !== undefined && clones.maker === step.actor && clones.isThread === (step.spawn.kind === 'thread')
+  }
+
+  /** Makes the tasks that were gathered, in one table of their maker: it stops at each birth. */
+  #flushClones(): void {
+    const clones = this.#clones
+    if (clones === undefined) return
+    this.#clones = undefined
+    const parent = this.#made(clones.maker)
     using table = parent.remote.table(parent.thread)
-    const pids = new Uint8Array(8)
-    new DataView(pids.buffer).setUint32(0, task, true)
-    const args = cloneArgs(isThread ? THREAD_FLAGS : spawn.flags, isThread ? 0 : SIGCHLD, table.put(pids))
-    const call = table.call('clone3', [table.put(args), args.length], { mayFail: true })
-    table.run(() => this.#born(eventMessage(parent.thread.tid), isThread ? parent : undefined))
-    if (table.result(call) < 0) throw pidRefused(task, -table.result(call))
-    if (table.result(call) !== task) throw new BardoError('bug', `task ${task} was made as ${table.result(call)}`)
+    const calls = clones.steps.map(({ task, flags }) => {
+      const pids = new Uint8Array(8)
+      new DataView(pids.buffer).setUint32(0, task, true)
+      const args = cloneArgs(flags, clones.isThread ? 0 : SIGCHLD, table.put(pids))
+      return table.call('clone3', [table.put(args), args.length], { mayFail: true })
+    })
+    table.run(() => this.#born(eventMessage(parent.thread.tid), clones.isThread ? parent : undefined))
+    clones.steps.forEach(({ step, task }, index) => {
+      const made = table.result(calls[index]!)
+      if (made < 0) throw pidRefused(task, -made).about(placeOf(step))
+      if (made !== task) throw new BardoError('bug', `task ${task} was made as ${made}`)
+    })
   }
 
   /** A new task is stopped before it returns from clone; it must not be let run with its maker's registers. */

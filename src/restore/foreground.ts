@@ -2,6 +2,7 @@
 // user's own again, settings and all, when the job ends or stops.
 import { log } from '../base/log.ts'
 import { BardoError } from '../base/errors.ts'
+import { interrupted } from '../base/interrupt.ts'
 import type { Info } from '../kinds/tty/info.ts'
 import { ask, isTerminal, readTermios, readWinsize } from '../kinds/tty/device.ts'
 import { termiosBytes, winsizeBytes, type Termios } from '../kinds/tty/termios.ts'
@@ -67,7 +68,6 @@ export class Foreground {
   readonly #group = must('getpgid', 0)
   /** Whether the job has the terminal from us: while we are in the background, it has not. */
   #given: boolean
-  #released = false
 
   /** Remembers how terminals `fds` are. */
   constructor(fds: readonly number[]) {
@@ -89,13 +89,8 @@ export class Foreground {
     scratch.release(mark)
   }
 
-  /** Leaves all as the restore has set it, for a tree that runs on without us. */
-  release(): void {
-    this.#released = true
-  }
-
   [Symbol.dispose](): void {
-    if (!this.#released) this.#putBack()
+    this.#putBack()
     must('rt_sigprocmask', SIG_SETMASK, this.#mask, 0, 8)
   }
 
@@ -118,6 +113,9 @@ export class Foreground {
   wait(root: number, isStopped: boolean): number {
     const group = must('getpgid', root)
     using signals = new SignalPipe([...FORWARDED, SIGCHLD, SIGCONT, SIGWINCH])
+    // What came while the restore was about to succeed, and did not stop it any more.
+    const early = interrupted()
+    if (early !== 0) sys('kill', root, early)
     // A ^Z for a group that is ours too: we stop when we have put the terminal in order.
     const stops = [SIGTSTP, SIGTTIN].map(signal => [signal, setAction(signal, SIG_IGN)] as const)
     try {

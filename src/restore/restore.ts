@@ -33,9 +33,9 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
     const [{ printProgram }, { reasonFor }] = await Promise.all([import('../program/print.ts'), import('./order.ts')])
     return { text: printProgram(program, reasonFor) }
   }
-  // Terminals cost those nothing who have none.
-  const { announceSizes, Foreground } = await import('./foreground.ts')
-  using foreground = new Foreground(options.detached || isOwn ? [] : standIns.map(({ fd }) => fd))
+  // Terminals cost those nothing who have none, and do not wait.
+  const jobs = options.detached && standIns.length === 0 ? undefined : await import('./foreground.ts')
+  using foreground = options.detached || isOwn ? undefined : new jobs!.Foreground(standIns.map(({ fd }) => fd))
   times.forked = performance.now()
   {
     using _pin = new CpuPin(0)
@@ -45,13 +45,14 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   log.info(() => `Restored process ${program.root}`)
   if (options.pidfile !== undefined) writePidfile(options.pidfile, program.root)
   writeStats(options.workFd, times, program)
-  if (options.keepWinsize) foreground.noteSizes()
-  else if (options.finalState !== 'stopped') announceSizes(standIns, program.root)
+  progress.end()
+  if (options.keepWinsize) foreground?.noteSizes()
+  else if (options.finalState !== 'stopped') jobs?.announceSizes(standIns, program.root)
   let status = 0
   if (chosen.master !== undefined) {
     const { keepHere } = await import('./keeper.ts')
     status = keepHere(chosen.takeMaster(), program.root, options.detached)
-  } else if (!options.detached) status = foreground.wait(program.root, options.finalState === 'stopped')
+  } else if (foreground !== undefined) status = foreground.wait(program.root, options.finalState === 'stopped')
   return { status: options.exitStatus ? status : 0 }
 }
 

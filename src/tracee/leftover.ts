@@ -42,9 +42,12 @@ const QUIET = BigInt.asUintN(64, ~((1n << BigInt(SIGTRAP - 1)) | (1n << BigInt(S
 
 /**
  * Lets threads that a killed run has left in its code run on to where they belong. That happens to those that were
- * stopped by a signal then, and still are: all others are through with it after some microseconds.
+ * stopped by a signal then, and still are: all others are through with it after some microseconds. Whether there were any.
  */
-export function leaveLeftBehind(threads: readonly Thread[], places: readonly { readonly start: number; readonly end: number }[]): void {
+export function leaveLeftBehind(
+  threads: readonly Thread[], places: readonly { readonly start: number; readonly end: number }[],
+): boolean {
+  let led = false
   for (const thread of threads) {
     const { tid } = thread
     const inside = (): boolean => {
@@ -52,6 +55,7 @@ export function leaveLeftBehind(threads: readonly Thread[], places: readonly { r
       return places.some(({ start, end }) => ip >= start && ip < end)
     }
     if (!places.some(({ start, end }) => thread.registers[REG.ip]! >= start && thread.registers[REG.ip]! < end)) continue
+    led = true
     log.info(() => `thread ${tid} is in code of a run that was killed: it is led out`)
     // The code itself sets the thread's own mask near its end.
     let mask = thread.sigmask
@@ -70,4 +74,5 @@ export function leaveLeftBehind(threads: readonly Thread[], places: readonly { r
     setSigmask(tid, mask)
     thread.refresh()
   }
+  return led
 }

@@ -58,6 +58,7 @@ function harmlessSignal(ignored: bigint, caught: bigint, blocked: bigint): numbe
 
 /** Room for a table whose maker does not say: some dozens of calls. It is cleared and laid out anew each time. */
 export const TABLE_SIZE = 8 << 10
+const COPIED_IDLY_MAX = 4 << 10
 const ARENA_SIZE = 1 << 20
 const mirrors = new Arena(ARENA_SIZE)
 const loop = mirrors.put(TABLE_LOOP)
@@ -383,14 +384,20 @@ export class Table {
     return this.#top - this.#start - this.#firstEntry - this.#count * ENTRY_SIZE
   }
 
+  /** Reads calls and data back; not what lies between, unless that is less than a second copy would cost. */
+  #readBack(): void {
+    const { pid } = this.#remote
+    const low = this.#firstEntry + this.#count * ENTRY_SIZE
+    const high = this.#top - this.#start
+    if (high - low < COPIED_IDLY_MAX) return copyFrom(pid, this.#start, this.#mirror.length, this.#mirrorAt)
+    copyFrom(pid, this.#start, low, this.#mirrorAt)
+    if (high < this.#mirror.length) copyFrom(pid, this.#top, this.#mirror.length - high, this.#mirrorAt + high)
+  }
+
   /** Waits for the end, and reads results and data back. Throws `refused` for a call that failed and may not. */
   finish(onEvent?: (event: number) => void): void {
     this.#remote.finished(this.#thread, onEvent)
-    // What lies between calls and data was never written.
-    const low = this.#firstEntry + this.#count * ENTRY_SIZE
-    copyFrom(this.#remote.pid, this.#start, low, this.#mirrorAt)
-    const high = this.#top - this.#start
-    if (high < this.#mirror.length) copyFrom(this.#remote.pid, this.#top, this.#mirror.length - high, this.#mirrorAt + high)
+    this.#readBack()
     for (let index = 0; index < this.#count; index++) {
       const at = this.#firstEntry + index * ENTRY_SIZE
       const result = this.result(index)

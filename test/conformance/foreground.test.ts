@@ -1,9 +1,10 @@
 // A restore that stays with its job, as a shell does: ^Z, fg, the user's own settings, signals, the exit status; and a job
 // on a fresh pty (--tty new), left and shown again elsewhere.
 import { expect, test } from 'bun:test'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { program, until } from './harness.ts'
 import { areGone, killTree, Shell, stateOf, Window } from './shell.ts'
+import { treeOf } from './visible-state.ts'
 
 const limit_ms = 60_000
 
@@ -189,6 +190,85 @@ test(
       expect(none.exitCode).toBe(1)
     } finally {
       if (pid !== 0) killTree(pid)
+      rmSync(images, { recursive: true, force: true })
+    }
+  },
+  limit_ms,
+)
+
+test(
+  "--tty with the terminal that we are on makes it our shell's job",
+  async () => {
+    const images = mkdtempSync('/tmp/bardo-here-')
+    using old = new Shell(24, 80)
+    using now = new Shell(40, 111)
+    try {
+      await old.shows('$ ')
+      old.type(`${RAW}\n`)
+      await old.shows(/^ready/m)
+      const pid = await dumpJob(old, images)
+      now.type(`${program} restore --tty ${now.terminal.path} -D ${images} -o restore.log -v4\n`)
+      await now.shows('size 111')
+      now.type('z')
+      await now.shows(/Stopped/)
+      expect(stateOf(pid)).toBe('T')
+      now.type('fg\n')
+      await until('it runs', () => stateOf(pid) === 'S' || undefined, 5000)
+      now.type('q')
+      await now.isAlone()
+      now.type('clear; stty -a | grep -o "[-]*icanon"\n')
+      await now.shows(/^icanon/m)
+    } finally {
+      rmSync(images, { recursive: true, force: true })
+    }
+  },
+  limit_ms,
+)
+
+test(
+  'a whole shell, which leads its session, moves with its terminal named as outside; a window that is closed leaves it to its keeper',
+  async () => {
+    const images = mkdtempSync('/tmp/bardo-shell-')
+    using old = new Shell(24, 80)
+    using other = new Shell(30, 90)
+    const { pid } = old
+    try {
+      {
+        using now = new Shell(40, 111)
+        old.type('word=kept\n')
+        await old.shows('kept')
+        old.type('cat\n')
+        await old.job()
+        old.type('\x1a')
+        await old.shows(/Stopped/)
+        const pids = treeOf(pid)
+        const dumped = Bun.spawnSync([
+          program, 'dump', '--external', `tty[${old.terminal.key}]`, '-D', images, '-o', 'dump.log', '-v4', '-t', String(pid),
+        ])
+        expect(dumped.exitCode, readFileSync(`${images}/dump.log`, 'utf8').split('\n').slice(-9).join('\n')).toBe(0)
+        await areGone(pids)
+        now.type(`export XDG_RUNTIME_DIR=${images}; ${program} restore --tty new -D ${images} -o restore.log -v4\n`)
+        await until('it runs', () => stateOf(pid) === 'S' || undefined, 10_000)
+        now.type('clear; echo $word; stty size\n')
+        await now.shows(/^kept\n40 111/m)
+        now.type('fg\n')
+        await now.shows(/^cat/m)
+        // What is typed for a shell that waits for its job would be the shell's.
+        now.type('echoed\n')
+        await now.shows(/echoed\nechoed/)
+        now.type('\x03')
+        now.hangUp()
+      }
+      await until('the keeper is there', () => existsSync(`${images}/bardo/${pid}`) || undefined, 10_000)
+      expect(stateOf(pid)).toBe('S')
+      other.type(`export XDG_RUNTIME_DIR=${images}; ${program} attach; echo "attach $?"\n`)
+      await until('it is shown', () => /attach/.test(other.terminal.heard()) || undefined, 5000)
+      other.type('clear; echo $word-still; stty size\n')
+      await other.shows(/^kept-still\n30 90/m)
+      other.type('exit\n')
+      await other.shows('attach 0')
+    } finally {
+      killTree(pid)
       rmSync(images, { recursive: true, force: true })
     }
   },

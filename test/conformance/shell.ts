@@ -72,6 +72,11 @@ export class Shell extends Window {
     this.pid = child.pid
   }
 
+  /** Closes the window: its shell, and what runs in it, hear of it from the kernel. */
+  hangUp(): void {
+    this.terminal.hangUp()
+  }
+
   /** The pid of its only child, when there is one. */
   job(): Promise<number> {
     return until('the shell has a job', () => childOf(this.pid), 5000)

@@ -14,6 +14,7 @@ export class Terminal {
   readonly slave: number
   readonly path: string
   #heard = ''
+  #isUp = true
 
   constructor(rows = 24, columns = 80) {
     this.master = openSync('/dev/ptmx', constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK)
@@ -57,8 +58,14 @@ export class Terminal {
     writeSync(this.master, text)
   }
 
+  /** Closes the master, as a window does that is closed. */
+  hangUp(): void {
+    closeSync(this.master)
+    this.#isUp = false
+  }
+
   [Symbol.dispose](): void {
     closeSync(this.slave)
-    closeSync(this.master)
+    if (this.#isUp) closeSync(this.master)
   }
 }
