@@ -77,6 +77,8 @@ type Common = Places & {
 export type DumpOptions = Common & {
   /** The root of the tree, in our pid namespace. */
   readonly pid: number
+  /** Ptys whose other end is outside may stay in the image as they are: a restore makes a new one. */
+  readonly orphanPtsMaster: boolean
   /** How long collecting and stopping the tree may take. */
   readonly timeoutSeconds: number
 }
@@ -106,6 +108,8 @@ export type TerminalChoice =
   | { readonly kind: 'path', readonly path: string }
   | { readonly kind: 'fd', readonly fd: number }
   | { readonly kind: 'new' }
+  /** Only for ptys whose other end was outside: the master of a fresh one is sent to a socket, ours or a listening one. */
+  | { readonly kind: 'handed', readonly to: number | string }
 
 /** A terminal of ours that stands for those of the image. */
 export type StandIn = {

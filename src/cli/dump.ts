@@ -10,7 +10,7 @@ export async function run(line: CommandLine, program: string): Promise<number> {
   return await operation(line, program, texts, async place => {
     const { dump } = await import('../dump/dump.ts')
     const options = dumpOptions(line, place)
-    await dump(options)
+    dump(options)
     if (options.displayStats) print((await import('./stats.ts')).statsText('dump', place.workFd))
     return 0
   })

@@ -131,6 +131,8 @@ export const OPTIONS: readonly Option[] = [
     doc: "on restore, descriptor N of the caller stands for RES: tty[RDEV:DEV], pipe:[INODE], path/to/file; on dump, fd:RES is --external RES" },
   { long: 'tty', ...text, arg: 'PATH|fd:N|new', group: 'outside', commands: ['restore'], ours: true, ...now,
     doc: 'the terminal that stands for every one from outside: a path, descriptor N of the caller, or a fresh pty, which is shown here' },
+  { long: 'orphan-pts-master', takes: 'maybe', type: 'text', arg: '[fd:N|SOCKET]', group: 'outside', commands: BOTH, ours: true, ...now,
+    doc: "take ptys whose other end is outside, such as a container's console; on restore, the master of a fresh one is sent to socket N of the caller, or to a listening one, or else is kept as by --tty new" },
   { long: 'keep-winsize', ...flag, negatable: true, group: 'outside', commands: ['restore'], ours: true, ...now,
     doc: "give the caller's terminals the window size of the image; without it they keep theirs, and the program hears of it" },
   { long: 'ext-unix-sk', short: 'x', takes: 'maybe', type: 'text', arg: '[INODE,…]', group: 'outside', commands: BOTH,

@@ -218,6 +218,7 @@ export function dumpOptions({ values }: CommandLine, opened: Opened): DumpOption
     externals: Object.freeze(distinct([...named, ...inherited])),
     // Stopped is the stronger wish, since what was stopped can still be let go.
     finalState: values.flag('leave-stopped') ? 'stopped' : values.flag('leave-running') ? 'running' : 'dead',
+    orphanPtsMaster: values.flag('orphan-pts-master'),
     timeoutSeconds: values.number('timeout') ?? 10,
   })
 }
@@ -231,6 +232,12 @@ function terminalChoice(value: string | undefined): RestoreOptions['tty'] {
   throw new BardoError('usage', `invalid argument for --tty: ${value}`, {
     hint: 'write an absolute path such as /dev/pts/3, a descriptor such as fd:3, or new',
   })
+}
+
+function handedTo(value: string | undefined): RestoreOptions['tty'] {
+  if (value === undefined) return { kind: 'new' }
+  const fd = /^fd:([0-9]+)$/.exec(value)
+  return { kind: 'handed', to: fd ? decimal('--orphan-pts-master', fd[1]!) : value }
 }
 
 /** The options of `restore`, as `dumpOptions`. */
@@ -257,7 +264,7 @@ export function restoreOptions({ values }: CommandLine, opened: Opened): Restore
     root: values.text('root'),
     skipFileRwxCheck: values.flag('skip-file-rwx-check'),
     explain: values.flag('explain'),
-    tty: terminalChoice(values.text('tty')),
+    tty: terminalChoice(values.text('tty')) ?? (values.flag('orphan-pts-master') ? handedTo(values.text('orphan-pts-master')) : undefined),
     terminal: undefined,
     keepWinsize: values.flag('keep-winsize'),
     exitStatus: values.flag('exit-status'),

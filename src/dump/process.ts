@@ -105,7 +105,7 @@ export function ask(remote: Remote, facts: ProcessFacts): { process: ProcessAnsw
       thread.giveBack()
       threads.push(answers())
     }
-    for (const table of tables.reverse()) table[Symbol.dispose]()
+    for (const table of tables.toReversed()) table[Symbol.dispose]()
   }
   return { process, threads }
 }

@@ -8,7 +8,7 @@ import { BardoError } from '../base/errors.ts'
 import { must } from '../linux/sys.ts'
 import { ImageDirectory, openImageDirectory } from './directory.ts'
 import { type inventory_entry } from './messages/inventory.ts'
-import { ipc_msg_entry } from './messages/ipc.ts'
+import type { ipc_msg_entry } from './messages/ipc.ts'
 import { type pstree_entry } from './messages/pstree.ts'
 import { ImageWriter } from './writer.ts'
 
@@ -113,8 +113,8 @@ describe('a written directory', () => {
     const { head, rest } = images.readHeaded('PAGEMAP', 7)
     expect(head).toEqual({ pages_id: 1 })
     expect(rest.length).toBe(entries.length)
-    expect(rest.at(-1)).toEqual(entries.at(-1)!)
-    expect(rest[99_999]).toEqual(entries[99_999]!)
+    expect(rest.at(-1)).toEqual(entries.at(-1))
+    expect(rest[99_999]).toEqual(entries[99_999])
   })
 
   test('gets its inventory last, and loses one of an earlier dump first', () => {

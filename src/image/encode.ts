@@ -59,7 +59,7 @@ export class Sink {
 /** The bytes of `state`. A state that the schema does not allow is a bug of the caller's, named by field. */
 export function encode<F extends Fields>(message: Message<F>, state: NoInfer<State<Message<F>>>): Uint8Array {
   const sink = new Sink()
-  putMessage(sink, planOf(message), state as Values)
+  putMessage(sink, planOf(message), state)
   return sink.bytes.slice(0, sink.used)
 }
 
@@ -67,7 +67,7 @@ export function encode<F extends Fields>(message: Message<F>, state: NoInfer<Sta
 export function encodeInto<F extends Fields>(
   sink: Sink, message: Message<F>, state: NoInfer<State<Message<F>>>,
 ): void {
-  putMessage(sink, planOf(message), state as Values)
+  putMessage(sink, planOf(message), state)
 }
 
 /** An entry as image files hold it: a u32 length, then the message. */
@@ -86,7 +86,7 @@ export function encodeEntries<F extends Fields>(
     sink.room(4)
     const at = sink.used
     sink.used += 4
-    putMessage(sink, plan, state as Values)
+    putMessage(sink, plan, state)
     sink.setU32(at, sink.used - at - 4)
   }
 }

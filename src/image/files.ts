@@ -72,7 +72,7 @@ const file = <const M extends Message>(
   name: string, magic: number, entry: M, follows: { payload?: Payload<State<M>>; parts?: Parts<State<M>> } = {},
 ): ImageFile<M> => ({ name, magic, before: 'common', entry, ...follows })
 
-const pagemap = <const N extends string>(name: N): ImageFile<typeof pagemap_head, typeof pagemap_entry> => ({
+const pagemap = (name: string): ImageFile<typeof pagemap_head, typeof pagemap_entry> => ({
   name, magic: 0x56084025, before: 'common', entry: pagemap_head, following: pagemap_entry,
 })
 

@@ -46,7 +46,7 @@ function firstPage(): number {
   return at
 }
 
-const view = (address: number, length: number): ArrayBuffer => toArrayBuffer(address as Pointer, 0, length)
+const view = (address: number, length: number): ArrayBuffer => toArrayBuffer(address, 0, length)
 
 function codePage(code: Uint8Array): number {
   const at = firstPage()

@@ -61,7 +61,11 @@ export function receiveFile(socket: number): number {
     const result = sys('recvmsg', socket, header, MSG_CMSG_CLOEXEC)
     if (result < 0) throw refusal('recvmsg', result, socket)
     const at = control - scratch.address
-    if (result === 0 || scratch.view.getBigUint64(at, true) !== BigInt(CMSG_LEN) || scratch.view.getInt32(at + 12, true) !== SCM_RIGHTS)
+    if (
+      result === 0 ||
+      scratch.view.getBigUint64(at, true) !== BigInt(CMSG_LEN) ||
+      scratch.view.getInt32(at + 12, true) !== SCM_RIGHTS
+    )
       throw new BardoError('lost', 'who was to give us an open file has gone')
     return scratch.view.getInt32(at + 16, true)
   } finally {
@@ -76,7 +80,9 @@ export function peerUid(socket: number): number {
     const at = scratch.take(16)
     const length = scratch.put(new Uint8Array(Uint32Array.of(12).buffer))
     // struct ucred: pid, uid, gid.
-    return sys('getsockopt', socket, SOL_SOCKET, SO_PEERCRED, at, length) < 0 ? -1 : scratch.view.getUint32(at + 4 - scratch.address, true)
+    return sys('getsockopt', socket, SOL_SOCKET, SO_PEERCRED, at, length) < 0
+      ? -1
+      : scratch.view.getUint32(at + 4 - scratch.address, true)
   } finally {
     scratch.release(mark)
   }

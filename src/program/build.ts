@@ -51,7 +51,7 @@ export class ProgramBuilder {
     return result
   }
 
-  fill(purpose: Purpose, actor: number, file: Slot<'fd'>, runs: readonly Run[]): void {
+  fillMemory(purpose: Purpose, actor: number, file: Slot<'fd'>, runs: readonly Run[]): void {
     if (runs.length > 0) this.add({ for: purpose, do: 'fill', actor, file, runs })
   }
 

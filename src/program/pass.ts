@@ -103,7 +103,7 @@ export class PassSocket {
    * highest, each can go to its place without meeting another (test/kernel/scm-rights-order.test.ts).
    */
   place(to: Receiver, files: readonly Placed[]): void {
-    const sorted = [...files].sort((a, b) => a.number - b.number)
+    const sorted = files.toSorted((a, b) => a.number - b.number)
     for (let end = sorted.length; end > 0; end -= PASS_MAX) {
       const batch = sorted.slice(Math.max(0, end - PASS_MAX), end)
       this.#send(batch.map(({ ours }) => ours))

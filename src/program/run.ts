@@ -499,14 +499,14 @@ export class Runner {
   #abort(): void {
     for (const pid of this.#processes) syscall(NR.kill, pid, SIGKILL)
     // Threads before leaders, whose end is told last; and they were made later.
-    for (const tid of [...this.#tids].reverse()) {
+    for (const tid of [...this.#tids].toReversed()) {
       try {
         while (waitFor(tid).kind === 'stopped') resume(tid)
       } catch {
         // Gone already: threads end with their leader.
       }
     }
-    for (const { at, base, flags } of this.#names.reverse()) sys('unlinkat', at, base, flags)
+    for (const { at, base, flags } of this.#names.toReversed()) sys('unlinkat', at, base, flags)
     for (const [id, value] of this.#values) if (this.#lastUse.has(id) && value > 2) syscall(NR.close, value)
     this.#socket?.[Symbol.dispose]()
   }

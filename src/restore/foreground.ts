@@ -7,8 +7,26 @@ import type { Info } from '../kinds/tty/info.ts'
 import { ask, isTerminal, readTermios, readWinsize } from '../kinds/tty/device.ts'
 import { termiosBytes, winsizeBytes, type Termios } from '../kinds/tty/termios.ts'
 import {
-  ECHILD, EINTR, POLLIN, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH,
-  TCSETS2, TIOCGPGRP, TIOCSPGRP, TIOCSWINSZ, WALL, WUNTRACED,
+  ECHILD,
+  EINTR,
+  POLLIN,
+  SIGCHLD,
+  SIGCONT,
+  SIGHUP,
+  SIGINT,
+  SIGQUIT,
+  SIGSTOP,
+  SIGTERM,
+  SIGTSTP,
+  SIGTTIN,
+  SIGTTOU,
+  SIGWINCH,
+  TCSETS2,
+  TIOCGPGRP,
+  TIOCSPGRP,
+  TIOCSWINSZ,
+  WALL,
+  WUNTRACED,
 } from '../linux/constants.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
@@ -34,7 +52,8 @@ function shownGroup(fd: number): number | undefined {
   return typeof answer === 'number' ? undefined : new DataView(answer.buffer).getInt32(0, true)
 }
 
-const show = (fd: number, pgrp: number): number => sys('ioctl', fd, TIOCSPGRP, new Uint8Array(Int32Array.of(pgrp).buffer))
+const show = (fd: number, pgrp: number): number =>
+  sys('ioctl', fd, TIOCSPGRP, new Uint8Array(Int32Array.of(pgrp).buffer))
 const setTermios = (fd: number, termios: Termios): number => sys('ioctl', fd, TCSETS2, termiosBytes(termios))
 
 /** 0 when it runs on, with `signal` when it has stopped, with `status` when it has ended. */
@@ -49,7 +68,8 @@ export function changeOf(pid: number, flags = WNOHANG | WALL): Change {
     if (result === -EINTR || result === 0) return {}
     if (result !== pid)
       throw new BardoError('refused', `cannot wait for the restored process ${pid}`, {
-        errno: -result, ...(result === -ECHILD && { why: 'somebody else has taken its end' }),
+        errno: -result,
+        ...(result === -ECHILD && { why: 'somebody else has taken its end' }),
       })
     const status = scratch.view.getInt32(at - scratch.address, true)
     if ((status & 0xff) === 0x7f) return { stopped: (status >> 8) & 0xff }

@@ -2,7 +2,18 @@
 // process that holds on to the master, lets nothing pile up in it, and lends it to `bardo attach`.
 import { BardoError } from '../base/errors.ts'
 import { readSome } from '../kinds/tty/device.ts'
-import { AF_UNIX, AT_FDCWD, EAGAIN, EINTR, POLLIN, SIGCHLD, SIGHUP, SIGWINCH, SOCK_CLOEXEC, SOCK_SEQPACKET } from '../linux/constants.ts'
+import {
+  AF_UNIX,
+  AT_FDCWD,
+  EAGAIN,
+  EINTR,
+  POLLIN,
+  SIGCHLD,
+  SIGHUP,
+  SIGWINCH,
+  SOCK_CLOEXEC,
+  SOCK_SEQPACKET,
+} from '../linux/constants.ts'
 import { poll } from '../linux/poll.ts'
 import { peerUid, receiveFile, sendFile, unixAddress } from '../linux/send-file.ts'
 import { SIG_IGN, SignalPipe, setAction } from '../linux/signal-pipe.ts'
@@ -24,13 +35,16 @@ export function runtimeDirectory(): string {
   const base = Bun.env['XDG_RUNTIME_DIR'] || (uid === 0 ? '/run' : undefined)
   if (base === undefined || !base.startsWith('/'))
     throw new BardoError('refused', 'there is no private directory for the socket of a terminal', {
-      why: 'XDG_RUNTIME_DIR is not set', hint: 'set it to a directory of yours, or stay on the terminal',
+      why: 'XDG_RUNTIME_DIR is not set',
+      hint: 'set it to a directory of yours, or stay on the terminal',
     })
   const path = `${base}/bardo`
   const made = sys('mkdirat', AT_FDCWD, path, 0o700)
   const stat = statOf(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)
   if (typeof stat === 'number')
-    throw new BardoError('refused', `cannot make the directory ${path}`, { errno: made < 0 && made !== -EEXIST ? -made : -stat })
+    throw new BardoError('refused', `cannot make the directory ${path}`, {
+      errno: made < 0 && made !== -EEXIST ? -made : -stat,
+    })
   if ((stat.mode & S_IFMT) !== S_IFDIR || stat.uid !== uid || (stat.mode & 0o077) !== 0)
     throw new BardoError('refused', `${path} is not a directory of ours alone`, { hint: `chmod 700 it, or remove it` })
   return path
@@ -42,7 +56,12 @@ function startKeeper(master: number, root: number): void {
   const inside = Bun.main.startsWith('/$bunfs/')
   const program = inside ? [process.execPath] : [process.execPath, '--no-env-file', '--config=/dev/null', Bun.main]
   Bun.spawn([...program, '--keep-terminal', String(root)], {
-    stdin: 'ignore', stdout: 'ignore', stderr: 'ignore', stdio: ['ignore', 'ignore', 'ignore', master], detached: true, cwd: '/',
+    stdin: 'ignore',
+    stdout: 'ignore',
+    stderr: 'ignore',
+    stdio: ['ignore', 'ignore', 'ignore', master],
+    detached: true,
+    cwd: '/',
   }).unref()
 }
 
@@ -148,13 +167,17 @@ export function attachTerminal(wanted: string | undefined): number {
   const address = unixAddress(`${directory}/${root}`)
   const connected = sys('connect', socket.fd, address, address.length)
   if (connected < 0)
-    throw new BardoError('usage', `nobody keeps a terminal of process ${root}`, { errno: -connected, hint: 'bardo attach without a number tells which there are' })
+    throw new BardoError('usage', `nobody keeps a terminal of process ${root}`, {
+      errno: -connected,
+      hint: 'bardo attach without a number tells which there are',
+    })
   const master = receiveFile(socket.fd)
   using signals = new SignalPipe([SIGHUP, SIGWINCH, ...FORWARDED.filter(signal => signal !== SIGHUP)])
   // The keeper closes the line when all has ended, or when another terminal has taken over.
   const shown = showTerminal(master, own, socket.fd, signals, () => true)
   if (shown === 'detached') say(own, `\r\n[left process ${root} running; show it again: bardo attach ${root}]\r\n`)
-  else if (shown === 'ended') say(own, `\r\n[process ${root} ${saysTaken(socket.fd) ? 'is shown elsewhere now' : 'has ended'}]\r\n`)
+  else if (shown === 'ended')
+    say(own, `\r\n[process ${root} ${saysTaken(socket.fd) ? 'is shown elsewhere now' : 'has ended'}]\r\n`)
   return 0
 }
 
@@ -164,8 +187,12 @@ function saysTaken(socket: number): boolean {
 }
 
 function onlyOne(directory: string): string {
-  const kept = readDirectory(AT_FDCWD, directory).filter(name => /^[0-9]+$/.test(name) && sys('kill', Number(name), 0) === 0)
+  const kept = readDirectory(AT_FDCWD, directory).filter(
+    name => /^[0-9]+$/.test(name) && sys('kill', Number(name), 0) === 0,
+  )
   if (kept.length === 1) return kept[0]!
   if (kept.length === 0) throw new BardoError('usage', 'no terminal is kept', { hint: 'restore a tree with --tty new' })
-  throw new BardoError('usage', 'several terminals are kept', { hint: `say which: ${kept.map(pid => `bardo attach ${pid}`).join(', ')}` })
+  throw new BardoError('usage', 'several terminals are kept', {
+    hint: `say which: ${kept.map(pid => `bardo attach ${pid}`).join(', ')}`,
+  })
 }

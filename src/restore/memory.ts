@@ -167,7 +167,7 @@ export class MemoryPlan {
     const walls = [
       ...kept.map(vma => ({ start: Number(vma.start), end: Number(vma.end) })), ...stay,
       { start: scratch, end: scratch + scratchSize }, { start: park, end: parkEnd },
-    ].sort((a, b) => a.start - b.start)
+    ].toSorted((a, b) => a.start - b.start)
     let wall = 0
     let from = -1
     let to = 0
@@ -269,7 +269,7 @@ export class MemoryPlan {
       for (const run of write) runs.push(toRun(run))
       for (const range of drop) say.call('madvise', range.start, range.end - range.start, MADV_DONTNEED)
     }
-    if (runs.length > 0) this.#at.program.fill(purpose, task.pid, this.#at.pages(task.pages.pagesId), runs)
+    if (runs.length > 0) this.#at.program.fillMemory(purpose, task.pid, this.#at.pages(task.pages.pagesId), runs)
   }
 
   /** Whether the image's vdso is like ours to those who call it. */

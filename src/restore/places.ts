@@ -25,7 +25,7 @@ export function choosePlaces(
 }
 
 function findGap(vmas: readonly vma_entry[], size: number): number | undefined {
-  const ranges = vmas.map(vma => ({ start: Number(vma.start), end: Number(vma.end) })).sort((a, b) => a.start - b.start)
+  const ranges = vmas.map(vma => ({ start: Number(vma.start), end: Number(vma.end) })).toSorted((a, b) => a.start - b.start)
   let from = LOWEST
   for (const { start, end } of ranges) {
     if (start - GUARD >= from + size) return from

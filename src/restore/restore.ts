@@ -35,7 +35,7 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   }
   // Terminals cost those nothing who have none, and do not wait.
   const jobs = options.detached && standIns.length === 0 ? undefined : await import('./foreground.ts')
-  using foreground = options.detached || isOwn ? undefined : new jobs!.Foreground(standIns.map(({ fd }) => fd))
+  using foreground = options.detached ? undefined : new jobs!.Foreground(isOwn ? [] : standIns.map(({ fd }) => fd))
   times.forked = performance.now()
   {
     using _pin = new CpuPin(0)
@@ -49,6 +49,7 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   if (options.keepWinsize) foreground?.noteSizes()
   else if (options.finalState !== 'stopped') jobs?.announceSizes(standIns, program.root)
   let status = 0
+  if (chosen.receiver !== undefined) chosen.handOut(chosen.receiver)
   if (chosen.master !== undefined) {
     const { keepHere } = await import('./keeper.ts')
     status = keepHere(chosen.takeMaster(), program.root, options.detached)

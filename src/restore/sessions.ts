@@ -101,7 +101,7 @@ function planGroups(
   const groupHelpers = new Map<number, Task>()
   const joins: { task: Task; pgid: number }[] = []
   // Leaders first: a group must be there before others join it.
-  const order = [...tasks].sort((a, b) => Number(b.pid === b.pgid) - Number(a.pid === a.pgid))
+  const order = tasks.toSorted((a, b) => Number(b.pid === b.pgid) - Number(a.pid === a.pgid))
   for (const task of order) {
     if (task.sid === task.pid) continue // setsid has made it the leader of its group
     if (task.pgid === task.pid) joins.push({ task, pgid: task.pgid })

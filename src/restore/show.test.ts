@@ -2,7 +2,8 @@
 import { expect, test } from 'bun:test'
 import { readKeys } from './show.ts'
 
-const keys = (text: string, prefix = false): ReturnType<typeof readKeys> => readKeys(Buffer.from(text, 'latin1'), prefix)
+const keys = (text: string, prefix = false): ReturnType<typeof readKeys> =>
+  readKeys(Buffer.from(text, 'latin1'), prefix)
 
 test('Ctrl-\\ and d detaches; what was typed before it has arrived, what comes after has not', () => {
   expect(keys('ab\x1cdc')).toEqual({ bytes: [0x61, 0x62], prefix: false, detach: true })

@@ -2,8 +2,21 @@
 import { ask, isTerminal, readSome, readTermios, readWinsize } from '../kinds/tty/device.ts'
 import { termiosBytes, winsizeBytes, type Termios } from '../kinds/tty/termios.ts'
 import {
-  AT_FDCWD, EAGAIN, EINTR, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDWR, POLLHUP, POLLIN, POLLOUT, SIGHUP, SIGWINCH, TCSETS2,
-  TIOCGPGRP, TIOCSWINSZ,
+  AT_FDCWD,
+  EAGAIN,
+  EINTR,
+  O_CLOEXEC,
+  O_NOCTTY,
+  O_NONBLOCK,
+  O_RDWR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  SIGHUP,
+  SIGWINCH,
+  TCSETS2,
+  TIOCGPGRP,
+  TIOCSWINSZ,
 } from '../linux/constants.ts'
 import { poll } from '../linux/poll.ts'
 import type { SignalPipe } from '../linux/signal-pipe.ts'
@@ -32,7 +45,8 @@ function raw(termios: Termios): Termios {
   c_cc[5] = 0
   c_cc[6] = 1
   return {
-    ...termios, c_cc,
+    ...termios,
+    c_cc,
     c_iflag: termios.c_iflag & ~0o2753,
     c_oflag: termios.c_oflag & ~1,
     c_lflag: termios.c_lflag & ~0o100113,
@@ -42,7 +56,7 @@ function raw(termios: Termios): Termios {
 
 /** Writes all of it, waiting for who reads. False when nobody does any more. */
 function writeAll(fd: number, bytes: Uint8Array): boolean {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const count = sys('write', fd, bytes.subarray(at), bytes.length - at)
     if (count > 0) at += count
     else if (count === -EAGAIN) {
@@ -89,7 +103,11 @@ function resize(master: number, own: number, always: boolean): void {
  * it was. Signals other than SIGHUP and SIGWINCH go to `onSignal`; true from it means that `until` is to be asked again.
  */
 export function showTerminal(
-  master: number, own: number, until: number, signals: SignalPipe, onSignal: (signo: number) => boolean,
+  master: number,
+  own: number,
+  until: number,
+  signals: SignalPipe,
+  onSignal: (signo: number) => boolean,
 ): Shown {
   const before = readTermios(own)
   sys('ioctl', own, TCSETS2, termiosBytes(raw(before)))

@@ -91,8 +91,12 @@ export class LentFile {
 
   // Not from the table: what it has done counts also when reading its results fails.
   #wordAt(address: number): number {
-    const word = readMemory(this.#remote.pid, address, 4)
-    return new DataView(word.buffer, word.byteOffset).getUint32(0, true)
+    const word = new DataView(new ArrayBuffer(4))
+    word.setUint32(0, NONE)
+    undo(`asking ${this.#remote.pid} what it was lent`, () => {
+      new Uint8Array(word.buffer).set(readMemory(this.#remote.pid, address, 4))
+    })
+    return word.getUint32(0, true)
   }
 
   #receive(): void {

@@ -224,7 +224,7 @@ export class Remote {
   /** Takes the scratch memory away again, when all threads have left it. Never throws. */
   close(): void {
     if (this.#scratch === 0) return
-    for (const thread of [...this.#running]) undo(`waiting for thread ${thread.tid}`, () => this.finished(thread))
+    for (const thread of Array.from(this.#running)) undo(`waiting for thread ${thread.tid}`, () => this.finished(thread))
     const left = [...this.#threads].filter(thread => !undo(`giving thread ${thread.tid} its registers`, () => thread.giveBack()))
     const gone =
       left.length === 0 && undo(`unmapping scratch memory in ${this.pid}`, () => {

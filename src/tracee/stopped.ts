@@ -238,7 +238,7 @@ export class StoppedTree {
       }
       this.processes.push(process)
       next.parent?.children.push(process)
-      for (const child of this.#childrenOf(process).reverse()) queue.push({ pid: child, parent: process })
+      for (const child of this.#childrenOf(process).toReversed()) queue.push({ pid: child, parent: process })
     }
   }
 
@@ -358,7 +358,7 @@ export class StoppedTree {
 
   [Symbol.dispose](): void {
     if (this.#ending === 'kill') return this.#killAll()
-    for (const step of this.#undo.reverse()) undo('taking back what was lent', step)
+    for (const step of this.#undo.toReversed()) undo('taking back what was lent', step)
     for (const process of this.processes)
       for (const thread of process.threads) undo(`giving thread ${thread.tid} its registers`, () => thread.giveBack())
     if (this.#ending === 'stop') for (const process of this.processes) syscall(NR.kill, process.pid, SIGSTOP)

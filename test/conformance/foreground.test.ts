@@ -8,6 +8,20 @@ import { treeOf } from './visible-state.ts'
 
 const limit_ms = 60_000
 
+/** A container runtime's part: takes a master from the console socket, and shows it. */
+const TAKER = `
+import os, select, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen(1)
+_, fds, _, _ = socket.recv_fds(server.accept()[0], 16, 1)
+while 1:
+  for fd in select.select([0, fds[0]], [], [])[0]:
+    try: data = os.read(fd, 4096)
+    except OSError: sys.exit(0)
+    os.write(fds[0] if fd == 0 else 1, data)
+`
+
 /** Dumps what `shell` runs as its job. */
 async function dumpJob(shell: Shell, images: string): Promise<number> {
   const pid = await shell.job()
@@ -102,7 +116,9 @@ test(
       old.type(`${RAW}\n`)
       await old.shows(/^ready/m)
       const pid = await dumpJob(old, images)
-      now.type(`export XDG_RUNTIME_DIR=${images}; ${program} restore --tty new -D ${images} -o restore.log -v4; echo "left $?"\n`)
+      now.type(
+        `export XDG_RUNTIME_DIR=${images}; ${program} restore --tty new -D ${images} -o restore.log -v4; echo "left $?"\n`,
+      )
       await now.shows('size 111')
       now.type('a')
       await now.shows('<a>')
@@ -149,7 +165,9 @@ for (const { name, words } of choices)
         old.type(`${RAW}\n`)
         await old.shows(/^ready/m)
         pid = await dumpJob(old, images)
-        now.type(`${program} restore --exit-status -D ${images} -o restore.log -v4 ${words(place.terminal.path)}; echo "ended $?"\n`)
+        now.type(
+          `${program} restore --exit-status -D ${images} -o restore.log -v4 ${words(place.terminal.path)}; echo "ended $?"\n`,
+        )
         await place.shows('size 60')
         place.type('a')
         await place.shows('<a>')
@@ -180,7 +198,10 @@ test(
       await old.shows(/^ready/m)
       pid = await dumpJob(old, images)
       const env = { ...process.env, XDG_RUNTIME_DIR: images }
-      const restored = Bun.spawnSync([program, 'restore', '-d', '--tty', 'new', '-D', images, '-o', 'restore.log', '-v4'], { env })
+      const restored = Bun.spawnSync(
+        [program, 'restore', '-d', '--tty', 'new', '-D', images, '-o', 'restore.log', '-v4'],
+        { env },
+      )
       expect(restored.exitCode, restored.stderr.toString()).toBe(0)
       now.type(`XDG_RUNTIME_DIR=${images} ${program} attach\n`)
       await now.shows('size 111')
@@ -239,11 +260,23 @@ test(
         await old.shows('kept')
         old.type('cat\n')
         await old.job()
+        old.type('said\n')
+        await old.shows(/^said\nsaid/m)
         old.type('\x1a')
         await old.shows(/Stopped/)
         const pids = treeOf(pid)
         const dumped = Bun.spawnSync([
-          program, 'dump', '--external', `tty[${old.terminal.key}]`, '-D', images, '-o', 'dump.log', '-v4', '-t', String(pid),
+          program,
+          'dump',
+          '--external',
+          `tty[${old.terminal.key}]`,
+          '-D',
+          images,
+          '-o',
+          'dump.log',
+          '-v4',
+          '-t',
+          String(pid),
         ])
         expect(dumped.exitCode, readFileSync(`${images}/dump.log`, 'utf8').split('\n').slice(-9).join('\n')).toBe(0)
         await areGone(pids)
@@ -258,8 +291,8 @@ test(
         await now.shows(/echoed\nechoed/)
         now.type('\x03')
         now.hangUp()
+        await until('the keeper is there', () => existsSync(`${images}/bardo/${pid}`) || undefined, 10_000)
       }
-      await until('the keeper is there', () => existsSync(`${images}/bardo/${pid}`) || undefined, 10_000)
       expect(stateOf(pid)).toBe('S')
       other.type(`export XDG_RUNTIME_DIR=${images}; ${program} attach; echo "attach $?"\n`)
       await until('it is shown', () => /attach/.test(other.terminal.heard()) || undefined, 5000)
@@ -268,6 +301,52 @@ test(
       other.type('exit\n')
       await other.shows('attach 0')
     } finally {
+      killTree(pid)
+      rmSync(images, { recursive: true, force: true })
+    }
+  },
+  limit_ms,
+)
+
+test(
+  'a console whose master is outside comes back on a fresh pty, whose master is sent to a socket',
+  async () => {
+    const images = mkdtempSync('/tmp/bardo-console-')
+    using old = new Shell(24, 80)
+    using now = new Window(35, 95)
+    const { pid } = old
+    const taker = Bun.spawn(['python3', '-c', TAKER, `${images}/console`], {
+      stdin: now.terminal.slave,
+      stdout: now.terminal.slave,
+      stderr: 'inherit',
+    })
+    try {
+      await until('the socket is there', () => existsSync(`${images}/console`) || undefined, 10_000)
+      old.type('word=kept\n')
+      await old.shows('kept')
+      const dumped = Bun.spawnSync([
+        program,
+        'dump',
+        '--orphan-pts-master',
+        '-D',
+        images,
+        '-o',
+        'dump.log',
+        '-v4',
+        '-t',
+        String(pid),
+      ])
+      expect(dumped.exitCode, readFileSync(`${images}/dump.log`, 'utf8').split('\n').slice(-9).join('\n')).toBe(0)
+      await areGone([pid])
+      const words = ['restore', '-d', `--orphan-pts-master=${images}/console`, '-D', images, '-o', 'restore.log', '-v4']
+      const restored = Bun.spawnSync([program, ...words])
+      expect(restored.exitCode, restored.stderr.toString()).toBe(0)
+      now.type('echo $word; stty size\n')
+      await now.shows(/kept[^]*24 80/)
+      now.type('exit\n')
+      expect(await taker.exited).toBe(0)
+    } finally {
+      taker.kill('SIGKILL')
       killTree(pid)
       rmSync(images, { recursive: true, force: true })
     }

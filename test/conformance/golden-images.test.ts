@@ -47,7 +47,7 @@ describe('an image made by CRIU', () => {
       writer.begin(key, ...ids)
       images.each(key, ids, found => {
         const payload = found.payload.size > 0 ? images.payload(name, found.payload) : undefined
-        writer.add(key, ids, found.entry as never, payload)
+        writer.add(key, ids, found.entry, payload)
       })
       writer.finish()
       closeSync(fd)

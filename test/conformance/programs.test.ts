@@ -52,7 +52,7 @@ const programs: readonly Program[] = [
       types('PS1="inner> "\n', 'inner> '),
       types('secret=$((6 * 7)); double() { echo $((2 * $1)); }\n'),
       types('sleep 4000 &\n', '[1]'),
-      types("sh -c 'trap \"echo back\" CONT; echo going; while :; do sleep 0.2; done'\n", /^going/m),
+      types('sh -c \'trap "echo back" CONT; echo going; while :; do sleep 0.2; done\'\n', /^going/m),
       types('\x1a', /Stopped/),
       types('echo $secret-ready\n', /^42-ready/m),
     ],
@@ -115,7 +115,11 @@ const programs: readonly Program[] = [
     name: 'the Python REPL',
     file: '/usr/bin/python3',
     command: '/usr/bin/python3 -q',
-    before: [types('numbers = [n * n for n in range(10)]\n'), types('print(sum(numbers))\n', /^285/m), types('half = 4', 'half = 4')],
+    before: [
+      types('numbers = [n * n for n in range(10)]\n'),
+      types('print(sum(numbers))\n', /^285/m),
+      types('half = 4', 'half = 4'),
+    ],
     after: [
       types('2\n'),
       types('print(half, numbers[9])\n', /^42 81/m),
@@ -135,8 +139,14 @@ const programs: readonly Program[] = [
 ]
 
 /** What a dump says of kinds of files that are not carried over yet. */
-const refusals = (log: string): string[] =>
-  [...new Set(log.split('\n').filter(line => /not supported|cannot dump/.test(line)).map(line => line.replace(/^.*?Error [^:]*:\d+\): |^.*?Error \([^)]*\): /, '')))]
+const refusals = (log: string): string[] => [
+  ...new Set(
+    log
+      .split('\n')
+      .filter(line => /not supported|cannot dump/.test(line))
+      .map(line => line.replace(/^.*?Error [^:]*:\d+\): |^.*?Error \([^)]*\): /, '')),
+  ),
+]
 
 for (const { name, file, command, before, after, own } of programs)
   test(
@@ -161,12 +171,20 @@ for (const { name, file, command, before, after, own } of programs)
       }
       await areGone(pids)
       using _tree = { [Symbol.dispose]: () => killTree(pid) }
-      now.type(`clear; XDG_RUNTIME_DIR=${images} ${program} restore ${own ? '--tty new' : '-j'} -D ${images} -o restore.log -v4; echo "ended $?"\n`)
+      now.type(
+        `clear; XDG_RUNTIME_DIR=${images} ${program} restore ${own ? '--tty new' : '-j'} -D ${images} -o restore.log -v4; echo "ended $?"\n`,
+      )
       await until(
         'it runs',
         () => {
           const log = existsSync(`${images}/restore.log`) ? readFileSync(`${images}/restore.log`, 'utf8') : ''
-          if (log.includes('Error')) throw new Error(log.split('\n').filter(line => line.includes('Error')).join('\n'))
+          if (log.includes('Error'))
+            throw new Error(
+              log
+                .split('\n')
+                .filter(line => line.includes('Error'))
+                .join('\n'),
+            )
           return stateOf(pid) === 'S' || undefined
         },
         10_000,

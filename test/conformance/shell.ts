@@ -9,7 +9,14 @@ import { treeOf } from './visible-state.ts'
 
 const [SIGKILL, WNOHANG, WALL] = [9, 1, 0x40000000]
 
-const environment = { PATH: '/usr/bin:/bin', LANG: 'C.UTF-8', PS1: '$ ', TERM: 'xterm', HOME: '/tmp', LESSHISTFILE: '-' }
+const environment = {
+  PATH: '/usr/bin:/bin',
+  LANG: 'C.UTF-8',
+  PS1: '$ ',
+  TERM: 'xterm',
+  HOME: '/tmp',
+  LESSHISTFILE: '-',
+}
 
 /** A terminal, and what its screen shows. */
 export class Window {
@@ -28,7 +35,10 @@ export class Window {
     const emulator = new Emulator({ rows: this.rows, cols: this.columns, allowProposedApi: true })
     await new Promise<void>(resolve => emulator.write(Buffer.from(this.terminal.heard(), 'latin1'), resolve))
     const { active } = emulator.buffer
-    const lines = Array.from({ length: this.rows }, (_, y) => active.getLine(active.baseY + y)?.translateToString(true) ?? '')
+    const lines = Array.from(
+      { length: this.rows },
+      (_, y) => active.getLine(active.baseY + y)?.translateToString(true) ?? '',
+    )
     emulator.dispose()
     return lines.join('\n')
   }

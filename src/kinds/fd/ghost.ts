@@ -276,7 +276,7 @@ function makeNamed(
     open(spot, type === S_IFIFO ? O_RDWR | O_NONBLOCK : O_RDWR, 0)
   }
   for (const spot of placed) at.call('unlinkat', spot.at, spot.base, type === S_IFDIR ? AT_REMOVEDIR : 0)
-  for (const { parent, name } of directories.reverse()) at.attempt([ENOENT], 'unlinkat', parent, name, AT_REMOVEDIR)
+  for (const { parent, name } of directories.toReversed()) at.attempt([ENOENT], 'unlinkat', parent, name, AT_REMOVEDIR)
   return made
 }
 

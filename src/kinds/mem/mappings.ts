@@ -37,7 +37,7 @@ export type Backing =
 /** A mapping to be saved; `shmid` is filled in when its backing has been saved. */
 export type Saved = { readonly vma: vma_entry; readonly backing: Backing; readonly source: FlaggedMapping }
 
-const has = (mapping: FlaggedMapping, code: keyof typeof VM_FLAG): boolean => (mapping.vmflags & VM_FLAG[code]!) !== 0n
+const has = (mapping: FlaggedMapping, code: keyof typeof VM_FLAG): boolean => (mapping.vmflags & VM_FLAG[code]) !== 0n
 
 /** The name of shared anonymous memory in maps: a file of the kernel's own tmpfs that has no name anywhere. */
 const SHARED_ANONYMOUS = '/dev/zero (deleted)'

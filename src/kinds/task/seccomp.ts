@@ -50,7 +50,7 @@ export function chainOf(filters: readonly seccomp_filter[], place: number): secc
     if (filter === undefined || chain.length > filters.length) break
     chain.push(filter)
   }
-  return chain.reverse()
+  return chain.toReversed()
 }
 
 /**

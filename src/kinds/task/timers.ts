@@ -70,7 +70,7 @@ export function restoreTimers(timers: task_timers_entry | undefined, restoreIds:
     at.call('setitimer', which, at.memory(words(timer.isec, timer.iusec, timer.vsec, timer.vusec)), 0)
   })
   if (timers.posix.length === 0) return
-  const sorted = [...timers.posix].sort((a, b) => a.it_id - b.it_id)
+  const sorted = timers.posix.toSorted((a, b) => a.it_id - b.it_id)
   const id = at.memory(8)
   if (restoreIds) at.call('prctl', PR_TIMER_CREATE_RESTORE_IDS, RESTORE_IDS_ON, 0, 0, 0)
   let next = 0

@@ -34,7 +34,9 @@ const isOpenCtty = (info: Info): boolean => info.type === TtyType.CTTY && info.s
 function restoreTerminal(file: tty_file_entry, at: Build): Slot<'fd'> {
   const info = infosOf(at).get(file.tty_info_id)
   // Whatever it was, the caller may give another terminal for it.
-  const given = isMaster(info) ? undefined : (givenFor(info, at) ?? (isOpenCtty(info) ? undefined : chosenFor(info, at)))
+  const given = isMaster(info)
+    ? undefined
+    : (givenFor(info, at) ?? (isOpenCtty(info) ? undefined : chosenFor(info, at)))
   if (given !== undefined) return restoreOn(given, file, info, at)
   if (info.type === TtyType.EXT_TTY) throw missing(info)
   if (isMaster(info)) return restoreMaster(file, info, at)

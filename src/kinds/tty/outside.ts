@@ -22,7 +22,18 @@ import type { Slot } from '../../program/program.ts'
 import type { Build, FileView, Maker } from '../kind.ts'
 import { openFlags } from '../fd/path.ts'
 import { ask, askNumber, isTerminal } from './device.ts'
-import { idsOf, Infos, infosOf, isMaster, OUTSIDE_FIRST, OUTSIDE_LAST, realDevice, saveInfo, sessionOn, type Info } from './info.ts'
+import {
+  idsOf,
+  Infos,
+  infosOf,
+  isMaster,
+  OUTSIDE_FIRST,
+  OUTSIDE_LAST,
+  realDevice,
+  saveInfo,
+  sessionOn,
+  type Info,
+} from './info.ts'
 import { isUnlocked, lockedBytes } from './pty.ts'
 import { controlSession, foreground, FROM_ANOTHER } from './session.ts'
 import { termiosBytes, winsizeBytes } from './termios.ts'
@@ -67,8 +78,12 @@ export function givenFor(info: tty_info_entry, at: Choice): Given | undefined {
 /** The terminal that the caller chose for all that come from outside (`--tty`), if this is one. */
 export function chosenFor(info: Info, at: Build): Given | undefined {
   const { terminal } = at.options
-  return terminal !== undefined && isOutside(info, infosOf(at)) ? terminal : undefined
+  return terminal !== undefined && isOutside(info, infosOf(at)) && !isSpared(info, at.options) ? terminal : undefined
 }
+
+/** A pty that is handed out stands only for ptys, and for /dev/tty, which is one of them then. */
+const isSpared = (info: Info, { tty }: RestoreOptions): boolean =>
+  tty?.kind === 'handed' && info.type !== TtyType.PTY && info.type !== TtyType.CTTY
 
 /** Whether nothing of the image makes it: lines are of the machine, and who showed a pty has stayed there or has gone. */
 function isOutside(info: Info, infos: Infos): boolean {
@@ -81,7 +96,9 @@ function isOutside(info: Info, infos: Infos): boolean {
 
 /** The terminals of the image that terminals of ours stand for, as `restore` chooses them. */
 export function standIns(
-  images: ImageDirectory, options: RestoreOptions, hasTask: (pid: number) => boolean,
+  images: ImageDirectory,
+  options: RestoreOptions,
+  hasTask: (pid: number) => boolean,
 ): { readonly fd: number; readonly info: Info }[] {
   const infos = new Infos(images.readAny('TTY_INFO'), [])
   const at = { inheritedAll: options.inherited, options }
@@ -90,10 +107,12 @@ export function standIns(
     if (isMaster(info)) continue
     const isLine = info.type !== TtyType.PTY && info.type !== TtyType.CTTY
     const isJob = info.settings !== undefined && (!isLine || (info.sid !== 0 && !hasTask(info.sid)))
-    const outside = isOutside(info, infos)
+    const outside = isOutside(info, infos) && !(options.terminal !== undefined && isSpared(info, options))
     const given =
       givenFor({ ...info, rdev: info.real_rdev ?? info.rdev, dev: info.real_dev ?? info.dev }, at) ??
-      (outside ? (options.terminal ?? (isJob && info.type !== TtyType.EXT_TTY ? jobTerminal(at) : undefined)) : undefined)
+      (outside
+        ? (options.terminal ?? (isJob && info.type !== TtyType.EXT_TTY ? jobTerminal(at) : undefined))
+        : undefined)
     if (given !== undefined) found.push({ fd: given.fd, info })
   }
   return found
@@ -172,7 +191,15 @@ const settled = (given: Given, file: Slot<'fd'>): Maker<number, true> => ({
     const { terminal } = at.options
     const ours = terminal?.fd === given.fd ? terminal.leader : undefined
     const leader = info.sid !== 0 && at.hasTask(info.sid) ? info.sid : ours
-    if (leader !== undefined) at.get(taken(given, leader === info.sid ? info : { ...info, sid: leader, pgrp: at.hasTask(info.pgrp) ? info.pgrp : 0 }, file), given.fd)
+    if (leader !== undefined)
+      at.get(
+        taken(
+          given,
+          leader === info.sid ? info : { ...info, sid: leader, pgrp: at.hasTask(info.pgrp) ? info.pgrp : 0 },
+          file,
+        ),
+        given.fd,
+      )
     else if (isElsewhere(given)) log.warn('kinds/tty', `${given.as}: the job is restored in the background`)
     else if (at.hasTask(info.pgrp)) foreground(at, file, info.pgrp)
     else showRoot(at, file)

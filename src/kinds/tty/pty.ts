@@ -169,8 +169,10 @@ function saveSlave(pair: Pair, view: FileView, fd: number, hung: boolean): void 
     return
   }
   const session = pair.master === undefined ? sessionOn(view, rdev) : undefined
-  if (pair.master === undefined && !view.shellJob)
-    refuseTerminal(view, session !== undefined && !view.hasSession(session.sid) ? leaderOutside : masterOutside)
+  if (pair.master === undefined && !view.shellJob) {
+    if (session !== undefined && !view.hasSession(session.sid)) refuseTerminal(view, leaderOutside)
+    if (!view.options.orphanPtsMaster) refuseTerminal(view, masterOutside)
+  }
   const parts =
     pair.master === undefined
       ? { id: pair.id, type, sid: session?.sid ?? 0, pgrp: Math.max(0, session?.tpgid ?? 0) }

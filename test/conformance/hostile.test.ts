@@ -1,0 +1,230 @@
+// Hostile images: real image directories, damaged. Whatever the damage, a restore that is loaded, planned and verified ends
+// soon, with a program or with errors that are told to the user, never with a crash or a bug of ours; it takes no memory
+// by a length that it has not checked, and makes nothing.
+// A failure prints its seed; BARDO_SEED=<seed> repeats it, BARDO_FUZZ_RUNS sets how many directories are tried of each.
+import { afterAll, describe, expect, test } from 'bun:test'
+import { closeSync, cpSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BardoError, Report } from '../../src/base/errors.ts'
+import type { RestoreOptions } from '../../src/base/options.ts'
+import { ImageDirectory } from '../../src/image/directory.ts'
+import { verifyProgram } from '../../src/program/verify.ts'
+import { readHost } from '../../src/restore/host.ts'
+import { loadImage } from '../../src/restore/load.ts'
+import { planRestore } from '../../src/restore/plan.ts'
+import { Run, run as execute } from './harness.ts'
+import { programCommand } from './injection.ts'
+import { childrenOf } from './visible-state.ts'
+import { workloads } from './workload-list.ts'
+
+const RUNS = Number(process.env['BARDO_FUZZ_RUNS'] ?? 1500)
+const SEED = Number(process.env['BARDO_SEED'] ?? Math.floor(Math.random() * 2 ** 32))
+/** One directory may take so long; most take some milliseconds, but the machines that run this are shared. */
+const TIME_MAX_MS = 3000
+const MEMORY_MAX_MB = 400
+
+const scratchFolder = mkdtempSync(join(tmpdir(), 'bardo-hostile-'))
+afterAll(() => rmSync(scratchFolder, { recursive: true, force: true }))
+
+/** A small generator of numbers (mulberry32): the same seed gives the same images everywhere. */
+function numbersOf(seed: number): (below: number) => number {
+  let state = seed >>> 0
+  return below => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
+  }
+}
+
+type Random = (below: number) => number
+
+/** A varint as long as one of `length` bytes, so that the fields around it stay where they are. */
+function varint(value: bigint, length: number): number[] {
+  return Array.from({ length }, (_, index) => {
+    const seven = Number((value >> BigInt(7 * index)) & 0x7fn)
+    return index === length - 1 ? seven : seven | 0x80
+  })
+}
+
+/** Changes to one file that damage does, and that an attacker would try. */
+function damage(bytes: Uint8Array, random: Random): Uint8Array {
+  let out = bytes.slice()
+  for (let times = 1 + random(3); times > 0 && out.length > 0; times--) {
+    // The magic at the beginning is tried by other tests; here it would hide what comes behind it.
+    const at = out.length > 12 && random(20) !== 0 ? 8 + random(out.length - 8) : random(out.length)
+    switch (random(9)) {
+      case 0:
+        out[at] = out[at]! ^ (1 << random(8))
+        break
+      case 1:
+        out[at] = [0, 1, 0x7f, 0x80, 0xff][random(5)]!
+        break
+      case 2:
+        out = out.slice(0, at)
+        break
+      case 3:
+        for (let index = at; index < out.length && index < at + 4; index++) out[index] = [0xff, 0xff, 0xff, 0x7f][index - at]!
+        break
+      case 4: {
+        const from = random(out.length)
+        out = Uint8Array.from([...out.subarray(0, at), ...out.slice(from, from + random(40)), ...out.subarray(at)])
+        break
+      }
+      case 5:
+        out = Uint8Array.from([...out.subarray(0, at), ...out.subarray(at + random(20))])
+        break
+      case 6: {
+        // A number in place of another one of the same length: what the codec has nothing against.
+        let end = at
+        while (end < out.length && end < at + 9 && out[end]! >= 0x80) end++
+        const value = [0n, 1n, 0xffn, 0x7fff_ffffn, 0xffff_ffffn, 1n << 40n, 1n << 47n, (1n << 63n) - 1n, BigInt(random(100_000))][random(9)]!
+        out.set(varint(value, Math.min(end, out.length - 1) - at + 1), at)
+        break
+      }
+      case 7: {
+        const longest = Math.min(40, out.length - at)
+        const from = random(out.length)
+        out.set(out.slice(from, from + random(longest)), at)
+        break
+      }
+      default:
+        for (let index = at; index < out.length && index < at + 8; index++) out[index] = random(256)
+    }
+  }
+  return out
+}
+
+/** An image directory whose files can be damaged and made good again. */
+class Victim {
+  readonly folder: string
+  readonly #good: ReadonlyMap<string, Uint8Array>
+  readonly names: readonly string[]
+  #changed = new Set<string>()
+
+  constructor(images: string, name: string) {
+    this.folder = join(scratchFolder, name)
+    cpSync(images, this.folder, { recursive: true })
+    const all = readdirSync(this.folder)
+    for (const other of all.filter(one => !one.endsWith('.img'))) rmSync(join(this.folder, other))
+    // Pages are bytes that are never looked at before they are in a task; only their length counts.
+    this.names = all.filter(one => one.endsWith('.img'))
+    this.#good = new Map(this.names.map(one => [one, new Uint8Array(readFileSync(join(this.folder, one)))]))
+  }
+
+  /** What was done, in words. */
+  hurt(random: Random): string {
+    const name = this.names[random(this.names.length)]!
+    const path = join(this.folder, name)
+    this.#changed.add(name)
+    const good = this.#good.get(name)!
+    switch (random(24)) {
+      case 0:
+        rmSync(path)
+        return `${name} is missing`
+      case 1: {
+        const other = this.names[random(this.names.length)]!
+        writeFileSync(path, this.#good.get(other)!)
+        return `${name} has the contents of ${other}`
+      }
+      case 2: {
+        const length = random(good.length + 1)
+        truncateSync(path, length)
+        return `${name} is cut to ${length}`
+      }
+      case 3:
+        truncateSync(path, 2 ** 40)
+        return `${name} is a terabyte of zeros at its end`
+      default:
+        if (name.startsWith('pages-')) truncateSync(path, random(good.length + 1))
+        else writeFileSync(path, damage(good, random))
+        return `${name} is damaged`
+    }
+  }
+
+  heal(): void {
+    for (const name of this.#changed) {
+      rmSync(join(this.folder, name), { force: true })
+      writeFileSync(join(this.folder, name), this.#good.get(name)!)
+    }
+    this.#changed.clear()
+  }
+}
+
+function optionsFor(imagesFd: number): RestoreOptions {
+  return {
+    imagesDir: '.', imagesFd, workDir: '.', workFd: imagesFd, shellJob: false, externals: [], inherited: [], finalState: 'running',
+    displayStats: false, pidfile: undefined, ghostLimitBytes: 1 << 20, linkRemap: false, evasiveDevices: false, fileLocks: false,
+    tcpEstablished: false, tcpClose: false, fileValidation: 'buildid', unprivileged: false, detached: true, sibling: false,
+    root: undefined, skipFileRwxCheck: false, explain: false,
+  } as unknown as RestoreOptions
+}
+
+const host = readHost()
+
+/** All that a restore does before it makes anything: what was found, of each its code. */
+function prepare(folder: string): BardoError[] {
+  const fd = openSync(folder, 'r')
+  using images = new ImageDirectory(fd)
+  try {
+    const report = new Report()
+    const image = loadImage(images, report)
+    report.throwIfAny('load')
+    const program = planRestore(image, images, optionsFor(fd), host, report)
+    report.throwIfAny('plan')
+    return verifyProgram(program, host)
+  } catch (thrown) {
+    if (!(thrown instanceof BardoError)) throw thrown
+    return thrown.findings.length > 0 ? [...thrown.findings] : [thrown]
+  } finally {
+    closeSync(fd)
+  }
+}
+
+const rssMb = (): number => Number(/^VmHWM:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'latin1'))![1]) / 1024
+const openFiles = (): number => readdirSync('/proc/self/fd').length
+
+const VICTIMS = ['registers', 'threads', 'tree', 'pipes', 'unlinked', 'maps', 'tty-pair', 'signals', 'shared-memory', 'cwd', 'timers', 'unix-pair']
+
+describe('hostile image directories', () => {
+  for (const [index, name] of VICTIMS.entries()) {
+    const seed = (SEED + index) >>> 0
+    test(`of ${name}, seed ${SEED}`, async () => {
+      await using run = new Run(workloads.find(one => one.name === name)!)
+      await run.start()
+      const images = await run.dump()
+      const victim = new Victim(images, name)
+      expect(prepare(victim.folder)).toEqual([])
+      const random = numbersOf(seed)
+      const only = process.env['BARDO_FUZZ_ONLY']
+      const [files, children, memory] = [openFiles(), childrenOf(process.pid).length, rssMb()]
+      const bugs = new Map<string, string>()
+      let refused = 0
+      for (let number = 0; number < RUNS / VICTIMS.length; number++) {
+        const what = Array.from({ length: 1 + random(2) }, () => victim.hurt(random)).join('; ')
+        const from = performance.now()
+        let found: BardoError[] = []
+        try {
+          if (only === undefined || number === Number(only)) found = prepare(victim.folder)
+        } catch (thrown) {
+          const error = thrown as Error
+          bugs.set(`${error.name}: ${error.message} ${error.stack?.split('\n').find(line => line.includes('/src/'))?.trim()}`, `run ${number}, ${what}`)
+        }
+        if (found.length > 0) refused++
+        for (const error of found) if (error.code === 'bug') bugs.set(`bug: ${error.what}; ${error.where}`.replaceAll(/\d+/g, 'N'), `run ${number}, ${what}`)
+        const took = performance.now() - from
+        if (took > TIME_MAX_MS) bugs.set(`took ${Math.round(took)} ms`, `run ${number}, ${what}`)
+        victim.heal()
+      }
+      if (bugs.size > 0) throw new Error([...bugs].map(([bug, where]) => `${bug}\n    ${where}, BARDO_SEED=${SEED}`).join('\n'))
+      expect(refused).toBeGreaterThan(0)
+      // A descriptor that stays open, a process or a file that was made would be a side effect.
+      expect([openFiles(), childrenOf(process.pid).length]).toEqual([files, children])
+      expect(rssMb() - memory).toBeLessThan(MEMORY_MAX_MB)
+      expect(prepare(victim.folder)).toEqual([])
+      await run.restore(images)
+      await run.finish()
+    }, 120_000)
+  }
+})
