@@ -71,7 +71,7 @@ export class Said {
 
   fill(actor: number, ...runs: [address: number, length: number, offset?: number][]): void {
     const all = runs.map(([address, length, offset = 0]) => ({ address, length, offset }))
-    this.builder.fill(purpose, actor, this.open(HOST), all)
+    this.builder.fillMemory(purpose, actor, this.open(HOST), all)
   }
 
   shared(bytes: number, result = this.slot(HOST)): Slot<'fd'> {

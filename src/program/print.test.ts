@@ -90,8 +90,8 @@ const cases: [name: string, say: (program: ProgramBuilder) => void, ...lines: st
     'pages',
     program => {
       const file = program.slot('fd', HOST)
-      program.fill(forTask, 66, file, [{ address: 0x400000, length: 8192, offset: 0 }])
-      program.fill(forTask, 66, file, [
+      program.fillMemory(forTask, 66, file, [{ address: 0x400000, length: 8192, offset: 0 }])
+      program.fillMemory(forTask, 66, file, [
         { address: 0x400000, length: 8192, offset: 0 }, { address: 0x7fff00000000, length: 4096, offset: 8192 },
       ])
     },

@@ -91,7 +91,7 @@ const rules: readonly Rule[] = [
     'what is passed, and what is filled from, is the coordinator\'s',
     said => {
       const file = said.open(ROOT)
-      said.builder.fill(purpose, ROOT, file, [{ address: 4096, length: 4096, offset: 0 }])
+      said.builder.fillMemory(purpose, ROOT, file, [{ address: 4096, length: 4096, offset: 0 }])
       said.lend(ROOT, said.slot(HOST))
     },
     [`the coordinator uses slot $1 of task ${ROOT}`, 'slot $2 is used before it is made'],

@@ -89,7 +89,7 @@ function programOf(all: readonly Deed[]): Program {
         break
       }
       case 'fill':
-        program.fill(say, task.id, file, [{ address: 0x400000, length: (size + 1) * 4096, offset: 0 }])
+        program.fillMemory(say, task.id, file, [{ address: 0x400000, length: (size + 1) * 4096, offset: 0 }])
         break
       case 'place': {
         const cloexec = which % 2 === 0
