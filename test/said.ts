@@ -1,7 +1,15 @@
 // Programs for tests, said in few words: all for one purpose, of the root 66, which has the socket at 1000.
 import { ProgramBuilder } from '../src/program/build.ts'
 import {
-  HOST, type Actor, type Argument, type Memory, type Phase, type Program, type Purpose, type Slot, type ThreadState,
+  HOST,
+  type Actor,
+  type Argument,
+  type Memory,
+  type Phase,
+  type Program,
+  type Purpose,
+  type Slot,
+  type ThreadState,
 } from '../src/program/program.ts'
 import { verifyProgram, type VerifyHost } from '../src/program/verify.ts'
 import type { BardoError } from '../src/base/errors.ts'
@@ -17,7 +25,12 @@ const purposeOf = (what: string, phase: Phase): Purpose => ({ what, phase })
 export const purpose = purposeOf('pid 66 "x"', 'tasks')
 
 export const stateOf = (thread: number): ThreadState => ({
-  name: 'state', thread, registers: new BigUint64Array(27), xstate: new Uint8Array(), sigmask: 0n, timed: undefined,
+  name: 'state',
+  thread,
+  registers: new BigUint64Array(27),
+  xstate: new Uint8Array(),
+  sigmask: 0n,
+  timed: undefined,
   stopped: 0,
 })
 
@@ -62,7 +75,11 @@ export class Said {
   }
 
   place(actor: number, file: Slot<'fd'>, ...numbers: number[]): void {
-    this.builder.pass(purpose, actor, numbers.map(number => ({ file, number, cloexec: false })))
+    this.builder.pass(
+      purpose,
+      actor,
+      numbers.map(number => ({ file, number, cloexec: false })),
+    )
   }
 
   lend(actor: number, file: Slot<'fd'>): Slot<'fd'> {
@@ -100,5 +117,8 @@ export const foundWithRoot = (say: (said: Said) => void): string[] =>
 
 /** A rule, a program that breaks it, what is found in that, and one that does not. */
 export type Rule = readonly [
-  name: string, wrong: (said: Said) => void, findings: readonly string[], right: (said: Said) => void,
+  name: string,
+  wrong: (said: Said) => void,
+  findings: readonly string[],
+  right: (said: Said) => void,
 ]

@@ -27,6 +27,7 @@ const tables = new Set([
   'src/linux/arch/x86-64-nr.ts',
   'src/base/errno.ts',
   'src/cli/options.ts',
+  'src/linux/names.ts',
 ])
 const [LONG, TOO_LONG] = [400, 600]
 

@@ -134,7 +134,7 @@ const TABLE = `
 133 EHWPOISON memory page has hardware error
 `
 
-type Entry = { readonly name: string, readonly text: string }
+type Entry = { readonly name: string; readonly text: string }
 
 let entries: Map<number, Entry> | undefined
 

@@ -3,9 +3,23 @@ import { asBardoError, BardoError, errnoName, errnoNumber, errnoText, render, re
 
 describe('errno', () => {
   test('has names and texts', () => {
-    expect([errnoName(1), errnoName(-2), errnoName(133), errnoName(41)]).toEqual(['EPERM', 'ENOENT', 'EHWPOISON', 'errno 41'])
-    expect([errnoText(1), errnoText(-110), errnoText(999)]).toEqual(['operation not permitted', 'connection timed out', ''])
-    expect([errnoNumber('EBADE'), errnoNumber('EWOULDBLOCK'), errnoNumber('ENOTSUP'), errnoNumber('EXYZ')]).toEqual([52, 11, 95, undefined])
+    expect([errnoName(1), errnoName(-2), errnoName(133), errnoName(41)]).toEqual([
+      'EPERM',
+      'ENOENT',
+      'EHWPOISON',
+      'errno 41',
+    ])
+    expect([errnoText(1), errnoText(-110), errnoText(999)]).toEqual([
+      'operation not permitted',
+      'connection timed out',
+      '',
+    ])
+    expect([errnoNumber('EBADE'), errnoNumber('EWOULDBLOCK'), errnoNumber('ENOTSUP'), errnoNumber('EXYZ')]).toEqual([
+      52,
+      11,
+      95,
+      undefined,
+    ])
   })
 })
 
@@ -25,7 +39,9 @@ describe('render', () => {
   })
 
   test("names the kernel's answer once", () => {
-    expect(render(new BardoError('refused', 'cannot open x', { errno: -2 }))).toBe('Error: cannot open x (ENOENT: no such file or directory)')
+    expect(render(new BardoError('refused', 'cannot open x', { errno: -2 }))).toBe(
+      'Error: cannot open x (ENOENT: no such file or directory)',
+    )
     expect(render(new BardoError('refused', 'open answered ENOENT', { errno: 2 }))).toBe('Error: open answered ENOENT')
   })
 
@@ -57,8 +73,16 @@ describe('Report', () => {
 
   test('lets bugs and lost targets through', () => {
     const report = new Report()
-    expect(() => report.collect(() => { throw new TypeError('x') })).toThrow(TypeError)
-    expect(() => report.collect(() => { throw new BardoError('lost', 'gone') })).toThrow('gone')
+    expect(() =>
+      report.collect(() => {
+        throw new TypeError('x')
+      }),
+    ).toThrow(TypeError)
+    expect(() =>
+      report.collect(() => {
+        throw new BardoError('lost', 'gone')
+      }),
+    ).toThrow('gone')
     expect(report.collect(() => 5)).toBe(5)
     expect(report.empty).toBe(true)
   })

@@ -30,7 +30,11 @@ test('has the prefixes that tools look for', () => {
   log.error('dump', 'two\nlines')
   log.close()
   expect(lines.map(line => line.replace(LINE, ''))).toEqual([
-    'Error (dump): a\n', 'Warn  (dump): b\n', 'c\n', 'd\n', 'Error (dump): two\\nlines\n',
+    'Error (dump): a\n',
+    'Warn  (dump): b\n',
+    'c\n',
+    'd\n',
+    'Error (dump): two\\nlines\n',
   ])
 })
 

@@ -9,7 +9,7 @@ export type LogLevel = 0 | 1 | 2 | 3 | 4
 export type Sink = (text: string) => void
 
 type Text = string | (() => string)
-type Line = { readonly level: LogLevel, readonly head: string, readonly text: string, readonly at: number }
+type Line = { readonly level: LogLevel; readonly head: string; readonly text: string; readonly at: number }
 
 const ERROR = 1
 const WARN = 2

@@ -6,13 +6,13 @@
  * in the kernel's own encoding. `other` holds the kinds of mounts, namespaces, devices and links.
  */
 export type External =
-  | { readonly kind: 'tty', readonly rdev: number, readonly dev: number }
-  | { readonly kind: 'pipe', readonly ino: number }
-  | { readonly kind: 'socket', readonly ino: number }
-  | { readonly kind: 'unix', readonly ino: number }
-  | { readonly kind: 'file', readonly mnt_id: number, readonly ino: bigint }
-  | { readonly kind: 'path', readonly path: string }
-  | { readonly kind: 'other', readonly type: string, readonly id: string, readonly value: string | undefined }
+  | { readonly kind: 'tty'; readonly rdev: number; readonly dev: number }
+  | { readonly kind: 'pipe'; readonly ino: number }
+  | { readonly kind: 'socket'; readonly ino: number }
+  | { readonly kind: 'unix'; readonly ino: number }
+  | { readonly kind: 'file'; readonly mnt_id: number; readonly ino: bigint }
+  | { readonly kind: 'path'; readonly path: string }
+  | { readonly kind: 'other'; readonly type: string; readonly id: string; readonly value: string | undefined }
 
 /** A descriptor of ours that stands for an object of the image. */
 export type Inherited = {
@@ -105,11 +105,11 @@ export type RestoreOptions = Common & {
 
 /** `new` is a pty that the restore makes, and keeps. */
 export type TerminalChoice =
-  | { readonly kind: 'path', readonly path: string }
-  | { readonly kind: 'fd', readonly fd: number }
+  | { readonly kind: 'path'; readonly path: string }
+  | { readonly kind: 'fd'; readonly fd: number }
   | { readonly kind: 'new' }
   /** Only for ptys whose other end was outside: the master of a fresh one is sent to a socket, ours or a listening one. */
-  | { readonly kind: 'handed', readonly to: number | string }
+  | { readonly kind: 'handed'; readonly to: number | string }
 
 /** A terminal of ours that stands for those of the image. */
 export type StandIn = {

@@ -26,7 +26,11 @@ function named(name: string): Probe {
 function there(probe: Probe): boolean {
   const missing = attempt(probe)
   if (missing === undefined) log.info(`${probe.name} is supported: ${probe.tests}`)
-  else log.warn('check', `${probe.name} is not supported: ${missing}; since Linux ${probe.since}; without it, ${probe.without}`)
+  else
+    log.warn(
+      'check',
+      `${probe.name} is not supported: ${missing}; since Linux ${probe.since}; without it, ${probe.without}`,
+    )
   return missing === undefined
 }
 

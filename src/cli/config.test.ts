@@ -18,8 +18,18 @@ verbosity=3
 no-display-stats
 images-dir ""`
     expect(parseConfig(text, 'f')).toEqual([
-      '--tcp-established', '--timeout', '12', '--work-dir', '/a b/c"d', '--log-file', 'x', '--verbosity=4', '--verbosity=3',
-      '--no-display-stats', '--images-dir', '',
+      '--tcp-established',
+      '--timeout',
+      '12',
+      '--work-dir',
+      '/a b/c"d',
+      '--log-file',
+      'x',
+      '--verbosity=4',
+      '--verbosity=3',
+      '--no-display-stats',
+      '--images-dir',
+      '',
     ])
   })
 
@@ -63,7 +73,9 @@ describe('configuration files', () => {
 
   test('are held to the same rules', () => {
     expect(() => read(`dump -t 1 --config ${home}/named.conf`)).toThrow('option --track-mem is not supported yet')
-    expect(read('dump -t 1 --config /nonexistent').warnings).toEqual(['configuration file /nonexistent cannot be opened'])
+    expect(read('dump -t 1 --config /nonexistent').warnings).toEqual([
+      'configuration file /nonexistent cannot be opened',
+    ])
     expect(read('dump -t 1', {}).warnings).toEqual(['HOME is not set: no configuration file of the user is read'])
   })
 })

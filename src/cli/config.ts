@@ -14,7 +14,8 @@ const USER_FILE = '.criu/default.conf'
 
 const malformed = (name: string, line: number, why: string): BardoError =>
   new BardoError('usage', `line ${line} of ${name} cannot be read`, {
-    why, hint: 'write: OPTION, or OPTION VALUE, or OPTION "VALUE WITH BLANKS"',
+    why,
+    hint: 'write: OPTION, or OPTION VALUE, or OPTION "VALUE WITH BLANKS"',
   })
 
 /** Skips blanks from `at`. */
@@ -24,7 +25,7 @@ function blanks(line: string, at: number): number {
 }
 
 /** The value that begins at `from`, and where it ends. In quotes, `\"` is a quote; without, `#` ends it. */
-function valueAt(line: string, from: number): { value: string, end: number } | undefined {
+function valueAt(line: string, from: number): { value: string; end: number } | undefined {
   let value = ''
   let at = from
   if (line[at] !== '"') {
@@ -57,8 +58,7 @@ export function parseConfig(text: string, name: string): string[] {
     // An option whose argument may be missing takes it only attached.
     const option = OPTIONS.find(each => each.long === line.slice(start, end))
     if (option?.takes === 'maybe') words.push(`${words.pop()!}=${found.value}`)
-    else if (option?.takes === 'nothing')
-      throw malformed(name, index + 1, `option ${option.long} takes no value`)
+    else if (option?.takes === 'nothing') throw malformed(name, index + 1, `option ${option.long} takes no value`)
     else words.push(found.value)
   }
   return words
@@ -69,8 +69,7 @@ function load(name: string): Source | undefined {
   if (bytes === undefined) return undefined
   try {
     const { found, operands } = getopt(parseConfig(textOf(bytes), name), OPTIONS)
-    if (operands.length > 0)
-      throw new BardoError('usage', `'${operands[0]}' is not an option`, { hint: 'remove it' })
+    if (operands.length > 0) throw new BardoError('usage', `'${operands[0]}' is not an option`, { hint: 'remove it' })
     return { name, found }
   } catch (thrown) {
     throw thrown instanceof BardoError && thrown.where === undefined ? thrown.about(name) : thrown
@@ -82,8 +81,9 @@ function load(name: string): Source | undefined {
  * /etc/criu/default.conf, $HOME/.criu/default.conf, $CRIU_CONFIG_FILE, --config. The last one keeps the first two out.
  */
 export function configSources(
-  own: readonly Found<Option>[], environment: Readonly<Record<string, string | undefined>>,
-): { sources: Source[], warnings: string[] } {
+  own: readonly Found<Option>[],
+  environment: Readonly<Record<string, string | undefined>>,
+): { sources: Source[]; warnings: string[] } {
   const named = own.findLast(({ spec }) => spec.long === 'config')?.value
   const defaults = named === undefined && !own.some(({ spec }) => spec.long === 'no-default-config')
   const sources: Source[] = []

@@ -31,7 +31,16 @@ describe('names of objects outside the image', () => {
   })
 
   test('what is no name is refused', () => {
-    for (const text of ['', '/', 'tty[8800]', 'tty[xyz:d]', 'pipe:[x]', 'pty[1:2]', 'tty[ffffffffffffffff:d]', 'pipe:[99999999999999999999]'])
+    for (const text of [
+      '',
+      '/',
+      'tty[8800]',
+      'tty[xyz:d]',
+      'pipe:[x]',
+      'pty[1:2]',
+      'tty[ffffffffffffffff:d]',
+      'pipe:[99999999999999999999]',
+    ])
       expect(() => parseExternal(text)).toThrow('invalid argument of --external')
   })
 })
@@ -39,7 +48,11 @@ describe('names of objects outside the image', () => {
 describe('--inherit-fd', () => {
   test('on restore a descriptor is named', () => {
     for (const text of ['fd[1]:tty:[8800:d]', 'fd[1]:tty[8800:d]'])
-      expect(parseInherited(text, 'restore')).toEqual({ fd: 1, key: 'tty[8800:d]', resource: { kind: 'tty', rdev: 0x8800, dev: 0xd } })
+      expect(parseInherited(text, 'restore')).toEqual({
+        fd: 1,
+        key: 'tty[8800:d]',
+        resource: { kind: 'tty', rdev: 0x8800, dev: 0xd },
+      })
     expect(parseInherited('fd[12]:path/to/file', 'restore')).toMatchObject({ fd: 12, key: 'path/to/file' })
     expect(() => parseInherited('fd:tty:[8800:d]', 'restore')).toThrow('does not say which descriptor')
   })

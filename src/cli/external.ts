@@ -58,7 +58,8 @@ export function parseInherited(text: string, command: 'dump' | 'restore'): Inher
   const match = /^fd(?:\[([0-9]{1,7})\])?:(.+)$/s.exec(text)
   if (!match) {
     throw new BardoError('usage', `invalid argument of ${option}: '${text}'`, {
-      hint: command === 'dump' ? "write fd:RES, such as 'fd:tty:[8800:d]'" : "write fd[N]:RES, such as 'fd[1]:tty[8800:d]'",
+      hint:
+        command === 'dump' ? "write fd:RES, such as 'fd:tty:[8800:d]'" : "write fd[N]:RES, such as 'fd[1]:tty[8800:d]'",
     })
   }
   if (command === 'restore' && match[1] === undefined) {

@@ -8,7 +8,9 @@ function read(line: string | string[], permute = true): string[] {
   const words = typeof line === 'string' ? line.split(' ').filter(Boolean) : line
   const { found, operands } = getopt(words, OPTIONS, { permute })
   return [
-    ...found.map(({ spec, value, negated }) => `${negated ? '!' : ''}${spec.long}${value === undefined ? '' : `=${value}`}`),
+    ...found.map(
+      ({ spec, value, negated }) => `${negated ? '!' : ''}${spec.long}${value === undefined ? '' : `=${value}`}`,
+    ),
     ...operands.map(word => `.${word}`),
   ]
 }
@@ -63,7 +65,9 @@ describe('getopt', () => {
 
   test('refuses by name, and says what may have been meant', () => {
     expect(refusal('--leave-runing')).toMatchObject({
-      code: 'usage', what: "unrecognized option '--leave-runing'", hint: "did you mean '--leave-running'?",
+      code: 'usage',
+      what: "unrecognized option '--leave-runing'",
+      hint: "did you mean '--leave-running'?",
     })
     expect(refusal('--leave').what).toBe("option '--leave' is ambiguous")
     expect(refusal('--leave').why).toBe("it could be '--leave-stopped', '--leave-running'")

@@ -23,9 +23,9 @@ export type Found<S extends Spec> = {
   readonly negated: boolean
 }
 
-export type Scanned<S extends Spec> = { readonly found: readonly Found<S>[], readonly operands: readonly string[] }
+export type Scanned<S extends Spec> = { readonly found: readonly Found<S>[]; readonly operands: readonly string[] }
 
-type Name<S extends Spec> = { readonly text: string, readonly spec: S, readonly negated: boolean }
+type Name<S extends Spec> = { readonly text: string; readonly spec: S; readonly negated: boolean }
 
 function namesOf<S extends Spec>(specs: readonly S[]): Name<S>[] {
   return specs.flatMap(spec => {
@@ -71,7 +71,10 @@ function findLong<S extends Spec>(written: string, names: readonly Name<S>[]): N
       hint: 'write the whole name',
     })
   }
-  const near = closest(written, names.map(name => name.text))
+  const near = closest(
+    written,
+    names.map(name => name.text),
+  )
   throw new BardoError('usage', `unrecognized option '--${written}'`, {
     hint: near.length > 0 ? `did you mean ${near.map(name => `'--${name}'`).join(' or ')}?` : undefined,
   })
@@ -82,7 +85,9 @@ const needsArgument = (written: string): BardoError =>
 
 /** Reads `words` (without the program's name). Throws a `usage` error at the first word that fits nothing. */
 export function getopt<S extends Spec>(
-  words: readonly string[], specs: readonly S[], { permute = true }: { readonly permute?: boolean } = {},
+  words: readonly string[],
+  specs: readonly S[],
+  { permute = true }: { readonly permute?: boolean } = {},
 ): Scanned<S> {
   const names = namesOf(specs)
   const found: Found<S>[] = []
@@ -108,7 +113,13 @@ export function getopt<S extends Spec>(
       const written = `-${word[i]}`
       const spec = specs.find(each => each.short === word[i])
       if (spec === undefined) {
-        const meant = word.length > 2 ? closest(word.slice(1).split('=')[0]!, names.map(name => name.text))[0] : undefined
+        const meant =
+          word.length > 2
+            ? closest(
+                word.slice(1).split('=')[0]!,
+                names.map(name => name.text),
+              )[0]
+            : undefined
         throw new BardoError('usage', `invalid option '${written}'${word.length > 2 ? ` in '${word}'` : ''}`, {
           hint: meant === undefined ? undefined : `long options take two dashes: '--${meant}'`,
         })

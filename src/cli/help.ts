@@ -29,7 +29,9 @@ function entry(option: Option): string[] {
   const left = `  ${synopsis(option)}`
   const more = [
     option.default === undefined ? '' : ` (default: ${option.default})`,
-    option.hint === undefined || option.doc.startsWith('gone') ? '' : ` (not yet${option.only === undefined ? '' : `, but for ${option.only.join(', ')}`})`,
+    option.hint === undefined || option.doc.startsWith('gone')
+      ? ''
+      : ` (not yet${option.only === undefined ? '' : `, but for ${option.only.join(', ')}`})`,
   ].join('')
   const text = wrap(option.doc + more, WIDTH - TEXT_AT)
   const lines = text.map(line => ' '.repeat(TEXT_AT) + line)
@@ -50,10 +52,12 @@ export function usage(program: string): string {
 
 /** The whole help text of `program`, which is `bardo` or `criu`. */
 export function help(program: string): string {
-  const commands = Object.entries(COMMANDS).filter(([name]) => name !== 'attach' || program === 'bardo').map(([name, doc]) => {
-    const note = (READY as readonly string[]).includes(name) || doc.startsWith('gone') ? '' : ' (not yet)'
-    return `  ${name.padEnd(14)}${doc}${note}`
-  })
+  const commands = Object.entries(COMMANDS)
+    .filter(([name]) => name !== 'attach' || program === 'bardo')
+    .map(([name, doc]) => {
+      const note = (READY as readonly string[]).includes(name) || doc.startsWith('gone') ? '' : ' (not yet)'
+      return `  ${name.padEnd(14)}${doc}${note}`
+    })
   const lines = [usage(program), 'Commands:', ...commands, '']
   for (const [group, title] of Object.entries(GROUPS)) {
     lines.push(`${title}:`)

@@ -3,7 +3,18 @@ import { BardoError } from '../base/errors.ts'
 import { bytesOf, textOf } from '../base/bytes.ts'
 import { log } from '../base/log.ts'
 import { BARDO_VERSION, CRIU_VERSION } from '../base/version.ts'
-import { AT_FDCWD, EAGAIN, EINTR, ENOENT, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_TRUNC, O_WRONLY } from '../linux/constants.ts'
+import {
+  AT_FDCWD,
+  EAGAIN,
+  EINTR,
+  ENOENT,
+  O_APPEND,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_TRUNC,
+  O_WRONLY,
+} from '../linux/constants.ts'
 import { scratch, sys } from '../linux/sys.ts'
 import type { CommandLine, Opened } from './parse.ts'
 
@@ -28,7 +39,7 @@ function awaitWritable(fd: number): void {
 /** Writes all of `text`, as bytes. Errors end it silently: there is nowhere left to report them. */
 export function write(fd: number, text: string): void {
   const bytes = bytesOf(text)
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const n = sys('write', fd, bytes.subarray(at, at + PIECE), Math.min(PIECE, bytes.length - at))
     if (n > 0) at += n
     else if (n === -EAGAIN) awaitWritable(fd)
@@ -70,7 +81,8 @@ function openDirectory(path: string, what: string): number {
   const fd = sys('openat', AT_FDCWD, path, O_DIRECTORY | O_CLOEXEC)
   if (fd >= 0) return fd
   throw new BardoError('refused', `cannot open the ${what} ${path}`, {
-    errno: -fd, hint: fd === -ENOENT ? 'name a directory that exists' : undefined,
+    errno: -fd,
+    hint: fd === -ENOENT ? 'name a directory that exists' : undefined,
   })
 }
 

@@ -10,7 +10,10 @@ symlinkSync(bardo, criu)
 afterAll(() => rmSync(folder, { recursive: true }))
 
 function run(program: string, ...args: string[]) {
-  const { exitCode, stdout, stderr } = Bun.spawnSync([program, ...args], { cwd: folder, env: { PATH: '/usr/bin:/bin', HOME: folder } })
+  const { exitCode, stdout, stderr } = Bun.spawnSync([program, ...args], {
+    cwd: folder,
+    env: { PATH: '/usr/bin:/bin', HOME: folder },
+  })
   return { exitCode, stdout: stdout.toString(), stderr: stderr.toString() }
 }
 
@@ -30,15 +33,22 @@ describe('the program', () => {
     expect(run(bardo, 'dump')).toMatchObject({ exitCode: 1, stdout: '', stderr: expect.stringContaining('add -t PID') })
     expect(run(bardo, 'pre-dump', '-t', '1').stderr).toStartWith('Error: the command pre-dump is not supported yet\n')
     expect(run(bardo, 'show').exitCode).toBe(1)
-    expect(run(bardo, 'dump', '-t', '1', '-D', 'nowhere').stderr).toStartWith('Error: cannot open the image directory nowhere (ENOENT')
+    expect(run(bardo, 'dump', '-t', '1', '-D', 'nowhere').stderr).toStartWith(
+      'Error: cannot open the image directory nowhere (ENOENT',
+    )
   })
 
   test('checks features by exit status', () => {
     expect(run(criu, 'check', '--no-default-config', '-verbosity=0', '--feature', 'mnt_id')).toEqual({
-      exitCode: 0, stdout: 'mnt_id is supported\n', stderr: '',
+      exitCode: 0,
+      stdout: 'mnt_id is supported\n',
+      stderr: '',
     })
     expect(run(criu, 'check', '-v0', '--feature', 'nftables')).toEqual({ exitCode: 1, stdout: '', stderr: '' })
-    expect(run(bardo, 'check', '--feature', 'uffd-noncop')).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('did you mean uffd-noncoop?') })
+    expect(run(bardo, 'check', '--feature', 'uffd-noncop')).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('did you mean uffd-noncoop?'),
+    })
   })
 
   test('writes its log in the work directory, in place', () => {

@@ -59,7 +59,8 @@ async function main(program: string): Promise<number> {
   }
   const { configSources } = await import('./config.ts')
   const { sources, warnings } = configSources(found, Bun.env)
-  if (Bun.env['CRIU_FAULT'] !== undefined) warnings.push('CRIU_FAULT is set, and changes nothing: it is about the insides of CRIU')
+  if (Bun.env['CRIU_FAULT'] !== undefined)
+    warnings.push('CRIU_FAULT is set, and changes nothing: it is about the insides of CRIU')
   const line = commandLine(found, operands, sources)
   return await perform({ ...line, warnings: [...warnings, ...line.warnings] }, program)
 }
@@ -73,4 +74,6 @@ function fail(program: string, thrown: unknown): number {
 
 // No await here: the executable is compiled to bytecode, which knows none outside functions.
 const program = programName()
-void main(program).catch((thrown: unknown) => fail(program, thrown)).then(exit)
+void main(program)
+  .catch((thrown: unknown) => fail(program, thrown))
+  .then(exit)

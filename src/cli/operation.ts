@@ -18,7 +18,9 @@ export function logFailure(room: string, error: BardoError): void {
  * `failed` and `finished` are the last lines of the log, which people search for.
  */
 export async function operation(
-  line: CommandLine, program: string, texts: { readonly failed: string, readonly finished: string },
+  line: CommandLine,
+  program: string,
+  texts: { readonly failed: string; readonly finished: string },
   work: (place: Place) => Promise<number>,
 ): Promise<number> {
   const room = line.command

@@ -1,12 +1,18 @@
 // From words to options: configuration files, then the command line, checked against the table and frozen.
 import { BardoError, Report } from '../base/errors.ts'
-import { externalKey, type CheckOptions, type DumpOptions, type External, type RestoreOptions } from '../base/options.ts'
+import {
+  externalKey,
+  type CheckOptions,
+  type DumpOptions,
+  type External,
+  type RestoreOptions,
+} from '../base/options.ts'
 import { parseExternal, parseInherited } from './external.ts'
 import { closest, getopt, type Found } from './getopt.ts'
 import { COMMANDS, OPTIONS, READY, type Command, type Option } from './options.ts'
 
 /** Options as they were written, one source (the command line, or one file) after the other. */
-export type Source = { readonly name: string, readonly found: readonly Found<Option>[] }
+export type Source = { readonly name: string; readonly found: readonly Found<Option>[] }
 
 export type CommandLine = {
   readonly command: Command
@@ -34,7 +40,8 @@ function bytes(written: string, value: string): number {
   const match = /^([0-9]{1,12})([kmg]?)b?$/i.exec(value)
   if (!match) {
     throw new BardoError('usage', `invalid argument for ${written}: ${value}`, {
-      why: 'it is not a size', hint: 'write a number, with K, M or G behind it if you like',
+      why: 'it is not a size',
+      hint: 'write a number, with K, M or G behind it if you like',
     })
   }
   return Number(match[1]) * 1024 ** ['', 'k', 'm', 'g'].indexOf(match[2]!.toLowerCase())
@@ -102,7 +109,7 @@ function checkArgument({ spec, written, value, negated }: Found<Option>): void {
   }
 }
 
-type Judgement = { readonly refusal?: BardoError, readonly warning?: string, readonly note?: string }
+type Judgement = { readonly refusal?: BardoError; readonly warning?: string; readonly note?: string }
 
 /** What is to be said about `found` in `command`. */
 function judge({ spec, written, value, negated }: Found<Option>, command: Command): Judgement {
@@ -119,8 +126,7 @@ function judge({ spec, written, value, negated }: Found<Option>, command: Comman
 
 function commandOf(operands: readonly string[]): Command {
   const [word] = operands
-  if (word === undefined)
-    throw new BardoError('usage', 'command is required', { hint: `such as ${READY.join(', ')}` })
+  if (word === undefined) throw new BardoError('usage', 'command is required', { hint: `such as ${READY.join(', ')}` })
   if (Object.hasOwn(COMMANDS, word)) return word as Command
   const near = closest(word, Object.keys(COMMANDS))
   throw new BardoError('usage', `unknown command: ${word}`, {
@@ -129,7 +135,10 @@ function commandOf(operands: readonly string[]): Command {
 }
 
 /** Scans the words of the command line (without the program's name). */
-export function scan(words: readonly string[], posixlyCorrect = false): { found: Found<Option>[], operands: readonly string[] } {
+export function scan(
+  words: readonly string[],
+  posixlyCorrect = false,
+): { found: Found<Option>[]; operands: readonly string[] } {
   const { found, operands } = getopt(words, OPTIONS, { permute: !posixlyCorrect })
   return { found: [...found], operands }
 }
@@ -139,7 +148,9 @@ export function scan(words: readonly string[], posixlyCorrect = false): { found:
  * @param files the configuration files' options, in the order in which they count; the command line comes last.
  */
 export function commandLine(
-  own: readonly Found<Option>[], operands: readonly string[], files: readonly Source[] = [],
+  own: readonly Found<Option>[],
+  operands: readonly string[],
+  files: readonly Source[] = [],
 ): CommandLine {
   const sources = [...files, { name: 'command line', found: own }]
   const values = new Values(sources)
@@ -170,9 +181,15 @@ export function commandLine(
     if (warning !== undefined && own.some(({ spec }) => spec === each.spec)) warnings.push(warning)
   }
   if (rest.length > 0 && !['swrk', 'cpuinfo', 'attach'].includes(command)) {
-    report.add(new BardoError('usage', `excessive parameter${rest.length > 1 ? 's' : ''} for command ${command}: ${rest.join(' ')}`, {
-      hint: /^[0-9]+$/.test(rest[0]!) && command === 'dump' ? `did you mean -t ${rest[0]}?` : undefined,
-    }))
+    report.add(
+      new BardoError(
+        'usage',
+        `excessive parameter${rest.length > 1 ? 's' : ''} for command ${command}: ${rest.join(' ')}`,
+        {
+          hint: /^[0-9]+$/.test(rest[0]!) && command === 'dump' ? `did you mean -t ${rest[0]}?` : undefined,
+        },
+      ),
+    )
   }
   report.throwIfAny('the command line cannot be carried out')
   return { command, operands: rest, values, warnings, notes, verbosity: Math.min(level, 4) }
@@ -190,7 +207,10 @@ function distinct(externals: readonly External[]): External[] {
 
 function common(values: Values, { imagesDir, imagesFd, workDir, workFd }: Opened) {
   return {
-    imagesDir, imagesFd, workDir, workFd,
+    imagesDir,
+    imagesFd,
+    workDir,
+    workFd,
     shellJob: values.flag('shell-job'),
     displayStats: values.flag('display-stats'),
     pidfile: values.text('pidfile'),
@@ -264,7 +284,9 @@ export function restoreOptions({ values }: CommandLine, opened: Opened): Restore
     root: values.text('root'),
     skipFileRwxCheck: values.flag('skip-file-rwx-check'),
     explain: values.flag('explain'),
-    tty: terminalChoice(values.text('tty')) ?? (values.flag('orphan-pts-master') ? handedTo(values.text('orphan-pts-master')) : undefined),
+    tty:
+      terminalChoice(values.text('tty')) ??
+      (values.flag('orphan-pts-master') ? handedTo(values.text('orphan-pts-master')) : undefined),
     terminal: undefined,
     keepWinsize: values.flag('keep-winsize'),
     exitStatus: values.flag('exit-status'),

@@ -3,7 +3,16 @@ import { human, progressLine } from './progress.ts'
 
 test('bytes have three digits', () => {
   expect([0, 999, 1000, 1234, 12_345, 123_456, 999_499, 999_600, 1.5e9, 2e15].map(human)).toEqual([
-    '0 B', '999 B', '1.00 kB', '1.23 kB', '12.3 kB', '123 kB', '999 kB', '1.00 MB', '1.50 GB', '2000 TB',
+    '0 B',
+    '999 B',
+    '1.00 kB',
+    '1.23 kB',
+    '12.3 kB',
+    '123 kB',
+    '999 kB',
+    '1.00 MB',
+    '1.50 GB',
+    '2000 TB',
   ])
 })
 

@@ -6,7 +6,9 @@ import { restoreOptions, NOWHERE, type CommandLine } from './parse.ts'
 export async function run(line: CommandLine, program: string): Promise<number> {
   // A wrong option is told before anything is opened or created.
   const { explain } = restoreOptions(line, NOWHERE)
-  const finished = explain ? 'The program was printed, and nothing was changed.' : 'Restore finished successfully. Tasks resumed.'
+  const finished = explain
+    ? 'The program was printed, and nothing was changed.'
+    : 'Restore finished successfully. Tasks resumed.'
   const texts = { failed: 'Restoring FAILED.', finished }
   return await operation(line, program, texts, async place => {
     const { restore } = await import('../restore/restore.ts')

@@ -17,7 +17,18 @@ import {
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseFdinfo, type Fdinfo } from '../linux/proc/fdinfo.ts'
-import { must, OpenFile, readDirectory, readFile, readLink, refusal, scratch, statOf, sys, type Stat } from '../linux/sys.ts'
+import {
+  must,
+  OpenFile,
+  readDirectory,
+  readFile,
+  readLink,
+  refusal,
+  scratch,
+  statOf,
+  sys,
+  type Stat,
+} from '../linux/sys.ts'
 import type { FileHolder } from './files.ts'
 
 /** The owner of a description that signals nobody. */

@@ -24,7 +24,17 @@ import { FileCollector } from './files.ts'
 import { SharedObjects, differsFromLeader, type SharedIds } from './ids.ts'
 import { MemoryCollector } from './memory.ts'
 import { OWN_NAMESPACES, findForeignNamespaces, readOwnNamespaces } from './namespaces.ts'
-import { ask, coresOf, finishCore, mmFields, scratchSize, zombieCore, type Core, type ProcessAnswers, type ThreadAnswers } from './process.ts'
+import {
+  ask,
+  coresOf,
+  finishCore,
+  mmFields,
+  scratchSize,
+  zombieCore,
+  type Core,
+  type ProcessAnswers,
+  type ThreadAnswers,
+} from './process.ts'
 import { writeDumpStats, type Times } from './stats.ts'
 import type { Stat } from '../linux/proc/stat.ts'
 import { readProcess, readZombie, whereOf, type ProcessFacts } from './tasks.ts'
@@ -99,7 +109,11 @@ type SavedTree = { readonly counts: MemoryCollector['counts']; write(): void }
 
 /** Everything between the stop and the letting go; every finding goes to the report before a page is written. */
 function saveTree(
-  tree: StoppedTree, options: DumpOptions, images: ImageWriter, report: Report, times: Times,
+  tree: StoppedTree,
+  options: DumpOptions,
+  images: ImageWriter,
+  report: Report,
+  times: Times,
 ): SavedTree {
   progress.stage('reading processes')
   const all = tree.processes.map(readProcess)
@@ -110,7 +124,12 @@ function saveTree(
   const pids = new Set([...all.map(facts => facts.pid), ...tree.zombies.map(zombie => zombie.pid)])
   const sessions = sessionsOf(all)
   using files = new FileCollector({
-    images, options, report, sessions: [...sessions.values()], hasSession: sid => sids.has(sid), hasTask: pid => pids.has(pid),
+    images,
+    options,
+    report,
+    sessions: [...sessions.values()],
+    hasSession: sid => sids.has(sid),
+    hasTask: pid => pids.has(pid),
   })
   const memory = new MemoryCollector(images, files, report)
   report.throwIfAny('cannot dump the tree')
@@ -127,7 +146,8 @@ function saveTree(
     if (!first.vm) {
       report.add(
         new BardoError('unsupported', 'processes that share their memory (CLONE_VM, vfork) are not supported', {
-          where: whereOf(facts), hint: 'dump when the child of a vfork has called exec',
+          where: whereOf(facts),
+          hint: 'dump when the child of a vfork has called exec',
         }),
       )
       continue
@@ -135,7 +155,17 @@ function saveTree(
     const left = facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping))
     const remote = openRemote(facts)
     const one: Dumped = {
-      facts, remote, leftBehind: new Set(), ids, first, answers: { process: undefined!, threads: [] }, saved: [], cores: [], exe: 0, cwd: 0, root: 0,
+      facts,
+      remote,
+      leftBehind: new Set(),
+      ids,
+      first,
+      answers: { process: undefined!, threads: [] },
+      saved: [],
+      cores: [],
+      exe: 0,
+      cwd: 0,
+      root: 0,
     }
     dumped.push(one)
     one.leftBehind = new Set(left)
@@ -185,7 +215,13 @@ function removeLeftBehind(facts: ProcessFacts, remote: Remote, left: readonly Fl
   table.run()
 }
 
-function survey(one: Dumped, files: FileCollector, memory: MemoryCollector, filters: FilterTable, report: Report): void {
+function survey(
+  one: Dumped,
+  files: FileCollector,
+  memory: MemoryCollector,
+  filters: FilterTable,
+  report: Report,
+): void {
   const { facts, answers, ids } = one
   const task = { pid: facts.pid, comm: facts.comm, filesId: ids.files_id }
   if (one.first.files) files.descriptors(task)
@@ -204,14 +240,18 @@ function checkTask(facts: ProcessFacts, tree: StoppedTree, report: Report): void
     if (status.seccomp !== 0 && !tree.suspendsSeccomp)
       report.add(
         new BardoError('not-permitted', 'cannot dump a process under seccomp', {
-          where, why: 'suspending its filter needs CAP_SYS_ADMIN and that no filter is on us', hint: 'run as root outside of a filter',
+          where,
+          why: 'suspending its filter needs CAP_SYS_ADMIN and that no filter is on us',
+          hint: 'run as root outside of a filter',
         }),
       )
     if (thread.tid === facts.pid) continue
     const own = differsFromLeader(facts.pid, thread.tid)
     if (own !== undefined)
       report.add(
-        new BardoError('unsupported', `a thread with its own ${own} is not supported`, { where: `${where}, thread ${thread.tid}` }),
+        new BardoError('unsupported', `a thread with its own ${own} is not supported`, {
+          where: `${where}, thread ${thread.tid}`,
+        }),
       )
   }
 }
@@ -231,14 +271,19 @@ function checkSessions(all: readonly ProcessFacts[], options: DumpOptions, repor
   if (root === undefined || options.shellJob || root.stat.session === root.pid) return
   report.add(
     new BardoError('usage', 'the session of the tree begins outside of it', {
-      where: whereOf(root), why: `its session leader is process ${root.stat.session}`,
+      where: whereOf(root),
+      why: `its session leader is process ${root.stat.session}`,
       hint: 'if it is a job of a shell, say --shell-job (-j) on dump and restore; or start it with setsid',
     }),
   )
 }
 
 function writeImages(
-  tree: StoppedTree, dumped: readonly Dumped[], zombies: ReadonlyMap<number, Stat>, filters: FilterTable, images: ImageWriter,
+  tree: StoppedTree,
+  dumped: readonly Dumped[],
+  zombies: ReadonlyMap<number, Stat>,
+  filters: FilterTable,
+  images: ImageWriter,
 ): void {
   for (const { facts, cores, saved, answers, exe, cwd, root } of dumped) {
     const { pid } = facts
@@ -252,15 +297,24 @@ function writeImages(
   writeTree(tree.processes[0]!, byPid, zombies, images)
   images.add('SECCOMP', [], { seccomp_filters: filters.filters })
   images.add('INVENTORY', [], {
-    img_version: 2, fdinfo_per_id: true, root_ids: { vm_id: 1, files_id: 1, fs_id: 1, sighand_id: 1, ...OWN_NAMESPACES },
-    ns_per_id: true, lsmtype: 0, dump_uptime: uptime_us(), network_lock_method: 0, plugins_entry: { plugins: [] },
+    img_version: 2,
+    fdinfo_per_id: true,
+    root_ids: { vm_id: 1, files_id: 1, fs_id: 1, sighand_id: 1, ...OWN_NAMESPACES },
+    ns_per_id: true,
+    lsmtype: 0,
+    dump_uptime: uptime_us(),
+    network_lock_method: 0,
+    plugins_entry: { plugins: [] },
     dump_criu_run_id: crypto.randomUUID(),
   })
 }
 
 /** pstree.img, parents before children. */
 function writeTree(
-  root: Process, byPid: ReadonlyMap<number, ProcessFacts>, zombies: ReadonlyMap<number, Stat>, images: ImageWriter,
+  root: Process,
+  byPid: ReadonlyMap<number, ProcessFacts>,
+  zombies: ReadonlyMap<number, Stat>,
+  images: ImageWriter,
 ): void {
   const queue: { task: Process | Zombie; ppid: number }[] = [{ task: root, ppid: 0 }]
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {

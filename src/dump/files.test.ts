@@ -71,7 +71,8 @@ function collect(pids: readonly number[], more: { externals?: External[]; ghostL
     images: writer,
     options,
     report,
-    sessions: [], hasSession: () => true,
+    sessions: [],
+    hasSession: () => true,
     hasTask: id => pids.includes(id),
   })
   for (const [i, pid] of pids.entries()) files.descriptors({ pid, comm: 'test', filesId: i + 1 })
@@ -211,7 +212,14 @@ test('a file is named once, however it is reached', async () => {
   const writer = new ImageWriter(imagesFd)
   const report = new Report()
   const options = { externals: [], fileValidation: 'buildid', ghostLimitBytes: 0 } as unknown as DumpOptions
-  const files = new FileCollector({ images: writer, options, report, sessions: [], hasSession: () => true, hasTask: () => true })
+  const files = new FileCollector({
+    images: writer,
+    options,
+    report,
+    sessions: [],
+    hasSession: () => true,
+    hasTask: () => true,
+  })
   const task = { pid, comm: 'sleep' }
   const exe = files.named(task, 'exe')
   const range = /^(\S+) r--p 0+ .*\/sleep$/m.exec(readFileSync(`/proc/${pid}/maps`, 'utf8'))![1]!

@@ -7,13 +7,7 @@ import type { fown_entry } from '../image/messages/fown.ts'
 import type { ImageWriter } from '../image/writer.ts'
 import { kindOfFile, notYetDumped, stateOfNamed, typeOf } from '../kinds/fd/index.ts'
 import type { FileView, Limit, TaskSession } from '../kinds/kind.ts'
-import {
-  AT_FDCWD,
-  FD_CLOEXEC,
-  F_DUPFD_CLOEXEC,
-  F_OWNER_PGRP,
-  O_CLOEXEC,
-} from '../linux/constants.ts'
+import { AT_FDCWD, FD_CLOEXEC, F_DUPFD_CLOEXEC, F_OWNER_PGRP, O_CLOEXEC } from '../linux/constants.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseFdinfo, type Fdinfo } from '../linux/proc/fdinfo.ts'
@@ -266,8 +260,14 @@ class View implements FileView {
   #owner: fown_entry | undefined
 
   constructor(
-    files: FileCollector, ours: number, stat: Stat, link: string, flags: number, fdinfo: Fdinfo | undefined,
-    place: () => string = () => link, pid?: number,
+    files: FileCollector,
+    ours: number,
+    stat: Stat,
+    link: string,
+    flags: number,
+    fdinfo: Fdinfo | undefined,
+    place: () => string = () => link,
+    pid?: number,
   ) {
     this.#files = files
     this.ours = ours

@@ -11,7 +11,12 @@ import { saveMemoryFile, saveSharedMemory } from '../kinds/mem/shared.ts'
 import type { Remote } from '../tracee/remote.ts'
 import type { FileCollector } from './files.ts'
 
-export type MemoryCounts = { pages_scanned: number; pages_written: number; shpages_scanned: number; shpages_written: number }
+export type MemoryCounts = {
+  pages_scanned: number
+  pages_written: number
+  shpages_scanned: number
+  shpages_written: number
+}
 
 const rangeOf = (saved: Saved): string => `${saved.source.start.toString(16)}-${saved.source.end.toString(16)}`
 
@@ -37,7 +42,10 @@ export class MemoryCollector {
   survey(facts: ProcessFacts, leftBehind: ReadonlySet<FlaggedMapping>, brk: bigint): Saved[] {
     const heap = { start: facts.stat.start_brk, end: Number(brk) }
     // The facts were read before our scratch memory came; what a killed run left is gone again.
-    const saved = saveMappings(facts.mappings.filter(mapping => !leftBehind.has(mapping)), heap)
+    const saved = saveMappings(
+      facts.mappings.filter(mapping => !leftBehind.has(mapping)),
+      heap,
+    )
     for (const one of saved) {
       const { backing, vma, source } = one
       if (backing.kind === 'refused') this.#report.add(backing.error.about(whereOf(facts)))
@@ -67,7 +75,8 @@ export class MemoryCollector {
       const pages = saveSharedMemory(this.#images, pid, range, ino, ++this.#pagesId)
       this.counts.shpages_written += pages
     }
-    for (const [id, fd] of this.#files.memories) this.counts.shpages_written += saveMemoryFile(this.#images, fd, id, ++this.#pagesId)
+    for (const [id, fd] of this.#files.memories)
+      this.counts.shpages_written += saveMemoryFile(this.#images, fd, id, ++this.#pagesId)
     for (const { facts, remote } of processes) {
       const runs = this.#runs.get(facts.pid)
       if (runs === undefined) continue

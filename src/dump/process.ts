@@ -4,7 +4,11 @@ import type { core_entry, task_kobj_ids_entry, thread_core_entry } from '../imag
 import type { user_x86_fpregs_entry } from '../image/messages/arch/x86.ts'
 import type { mm_entry } from '../image/messages/mm.ts'
 import {
-  ERESTART_RESTARTBLOCK, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_PDEATHSIG, PR_GET_THP_DISABLE,
+  ERESTART_RESTARTBLOCK,
+  PR_GET_CHILD_SUBREAPER,
+  PR_GET_DUMPABLE,
+  PR_GET_PDEATHSIG,
+  PR_GET_THP_DISABLE,
 } from '../linux/constants.ts'
 import type { Stat } from '../linux/proc/stat.ts'
 import { askActions } from '../kinds/task/actions.ts'
@@ -17,7 +21,11 @@ import { timeLeft, timedCallOf } from '../tracee/timed-call.ts'
 import { askTimers } from '../kinds/task/timers.ts'
 import { askAltStack, askClearTid, readRobustList, rseqToImage } from '../kinds/task/user-areas.ts'
 import {
-  TLS_ENTRIES, descFromKernel, registersToImage, runs32BitCode, xstateToImage,
+  TLS_ENTRIES,
+  descFromKernel,
+  registersToImage,
+  runs32BitCode,
+  xstateToImage,
 } from '../kinds/task/x86-registers.ts'
 import { getThreadArea, getXstate } from '../tracee/ptrace.ts'
 import type { Remote, Table } from '../tracee/remote.ts'
@@ -55,8 +63,12 @@ function askProcess(table: Table, facts: ProcessFacts) {
   const thp = table.call('prctl', [PR_GET_THP_DISABLE, 0, 0, 0, 0], { mayFail: true })
   const barriers = table.call('membarrier', [GET_REGISTRATIONS, 0, 0], { mayFail: true })
   return () => ({
-    actions: answers.actions(), timers: answers.timers(), subreaper: answers.subreaper() !== 0,
-    brk: BigInt(table.result(brk)), dumpable: table.result(dumpable), thpDisabled: table.result(thp) === 1,
+    actions: answers.actions(),
+    timers: answers.timers(),
+    subreaper: answers.subreaper() !== 0,
+    brk: BigInt(table.result(brk)),
+    dumpable: table.result(dumpable),
+    thpDisabled: table.result(thp) === 1,
     membarrier: Math.max(0, table.result(barriers)),
   })
 }
@@ -111,18 +123,25 @@ export function ask(remote: Remote, facts: ProcessFacts): { process: ProcessAnsw
 }
 
 function threadCore(
-  facts: ThreadFacts, answers: ThreadAnswers, filters: FilterTable, where: string,
+  facts: ThreadFacts,
+  answers: ThreadAnswers,
+  filters: FilterTable,
+  where: string,
 ): thread_core_entry {
   const { thread, status } = facts
   const scheduling = readScheduling(thread.tid)
   if (isDeadline(scheduling.sched_policy))
-    throw new BardoError('unsupported', 'SCHED_DEADLINE is not supported', { where, hint: 'give the thread another policy (chrt)' })
+    throw new BardoError('unsupported', 'SCHED_DEADLINE is not supported', {
+      where,
+      hint: 'give the thread another policy (chrt)',
+    })
   const robust = readRobustList(thread.tid)
   const rseq = rseqToImage(thread.rseq)
   const timed = thread.restart === ERESTART_RESTARTBLOCK ? timedCallOf(thread) : undefined
   const left = timed === undefined ? undefined : timeLeft(thread, timed)
   return {
-    futex_rla: robust.head, futex_rla_len: robust.length,
+    futex_rla: robust.head,
+    futex_rla_len: robust.length,
     ...scheduling,
     blk_sigset: thread.sigmask,
     sas: answers.altStack,
@@ -141,7 +160,10 @@ function threadCore(
 function threadInfo(facts: ThreadFacts, answers: ThreadAnswers, where: string): NonNullable<core_entry['thread_info']> {
   const { thread } = facts
   if (runs32BitCode(thread.registers))
-    throw new BardoError('unsupported', '32-bit code is not supported', { where, hint: 'run a 64-bit build of the program' })
+    throw new BardoError('unsupported', '32-bit code is not supported', {
+      where,
+      hint: 'run a 64-bit build of the program',
+    })
   const regs = thread.resumable('eintr')
   return {
     clear_tid_addr: answers.clearTid,
@@ -168,7 +190,9 @@ export function finishCore({ core, xstate }: Core): core_entry {
 
 /** The core images of a process, its leader's first; reading what can be read from outside. */
 export function coresOf(
-  facts: ProcessFacts, answers: { process: ProcessAnswers; threads: ThreadAnswers[] }, ids: task_kobj_ids_entry,
+  facts: ProcessFacts,
+  answers: { process: ProcessAnswers; threads: ThreadAnswers[] },
+  ids: task_kobj_ids_entry,
   filters: FilterTable,
 ): Core[] {
   const where = whereOf(facts)
@@ -184,11 +208,18 @@ export function coresOf(
       const stopped = facts.process.leader.groupStop
       core.tc = {
         task_state: stopped === 0 ? TASK.ALIVE : TASK.STOPPED,
-        exit_code: 0, personality: facts.personality, flags: facts.stat.flags, blk_sigset: thread.thread.sigmask,
-        comm: facts.comm, timers: process.timers, rlimits: { rlimits: limitsToImage(facts.limits) },
+        exit_code: 0,
+        personality: facts.personality,
+        flags: facts.stat.flags,
+        blk_sigset: thread.thread.sigmask,
+        comm: facts.comm,
+        timers: process.timers,
+        rlimits: { rlimits: limitsToImage(facts.limits) },
         signals_s: readPending(facts.pid, true),
         ...(facts.loginuid === undefined ? {} : { loginuid: facts.loginuid }),
-        oom_score_adj: facts.oom_score_adj, sigactions: process.actions, child_subreaper: process.subreaper,
+        oom_score_adj: facts.oom_score_adj,
+        sigactions: process.actions,
+        child_subreaper: process.subreaper,
         ...(stopped === 0 ? {} : { stop_signo: stopped }),
         ...(process.membarrier === 0 ? {} : { membarrier_registration_mask: process.membarrier }),
       }
@@ -202,7 +233,12 @@ export function coresOf(
 export const zombieCore = (stat: Stat): core_entry => ({
   mtype: 1,
   tc: {
-    task_state: TASK.DEAD, exit_code: stat.exit_code, personality: 0, flags: 0, blk_sigset: 0n, comm: stat.comm,
+    task_state: TASK.DEAD,
+    exit_code: stat.exit_code,
+    personality: 0,
+    flags: 0,
+    blk_sigset: 0n,
+    comm: stat.comm,
     sigactions: [],
   },
 })
@@ -211,11 +247,22 @@ export const zombieCore = (stat: Stat): core_entry => ({
 export function mmFields(facts: ProcessFacts, answers: ProcessAnswers, exeFileId: number): Omit<mm_entry, 'vmas'> {
   const { stat } = facts
   return {
-    mm_start_code: BigInt(stat.start_code), mm_end_code: BigInt(stat.end_code), mm_start_data: BigInt(stat.start_data),
-    mm_end_data: BigInt(stat.end_data), mm_start_stack: BigInt(stat.start_stack), mm_start_brk: BigInt(stat.start_brk),
-    mm_brk: answers.brk, mm_arg_start: BigInt(stat.arg_start), mm_arg_end: BigInt(stat.arg_end),
-    mm_env_start: BigInt(stat.env_start), mm_env_end: BigInt(stat.env_end), exe_file_id: exeFileId,
-    mm_saved_auxv: auxvPairs(facts.auxv), dumpable: answers.dumpable, aios: [], thp_disabled: answers.thpDisabled,
+    mm_start_code: BigInt(stat.start_code),
+    mm_end_code: BigInt(stat.end_code),
+    mm_start_data: BigInt(stat.start_data),
+    mm_end_data: BigInt(stat.end_data),
+    mm_start_stack: BigInt(stat.start_stack),
+    mm_start_brk: BigInt(stat.start_brk),
+    mm_brk: answers.brk,
+    mm_arg_start: BigInt(stat.arg_start),
+    mm_arg_end: BigInt(stat.arg_end),
+    mm_env_start: BigInt(stat.env_start),
+    mm_env_end: BigInt(stat.env_end),
+    exe_file_id: exeFileId,
+    mm_saved_auxv: auxvPairs(facts.auxv),
+    dumpable: answers.dumpable,
+    aios: [],
+    thp_disabled: answers.thpDisabled,
   }
 }
 

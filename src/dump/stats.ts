@@ -11,11 +11,19 @@ export function writeDumpStats(workFd: number, times: Times, counts: MemoryCount
   const stats = new ImageWriter(workFd)
   stats.add('STATS', ['dump'], {
     dump: {
-      freezing_time: us(times.start, times.stopped), frozen_time: us(times.stopped, times.end),
-      memdump_time: us(times.memory, times.memoryEnd), memwrite_time: us(times.memory, times.memoryEnd),
-      pages_scanned: BigInt(counts.pages_scanned), pages_skipped_parent: 0n, pages_written: BigInt(counts.pages_written),
-      irmap_resolve: 0, pages_lazy: 0n, page_pipes: 0n, page_pipe_bufs: 0n,
-      shpages_scanned: BigInt(counts.shpages_scanned), shpages_skipped_parent: 0n,
+      freezing_time: us(times.start, times.stopped),
+      frozen_time: us(times.stopped, times.end),
+      memdump_time: us(times.memory, times.memoryEnd),
+      memwrite_time: us(times.memory, times.memoryEnd),
+      pages_scanned: BigInt(counts.pages_scanned),
+      pages_skipped_parent: 0n,
+      pages_written: BigInt(counts.pages_written),
+      irmap_resolve: 0,
+      pages_lazy: 0n,
+      page_pipes: 0n,
+      page_pipe_bufs: 0n,
+      shpages_scanned: BigInt(counts.shpages_scanned),
+      shpages_skipped_parent: 0n,
       shpages_written: BigInt(counts.shpages_written),
     },
   })

@@ -40,7 +40,8 @@ export type ProcessFacts = {
 
 const integer = (bytes: Uint8Array | undefined): number => Number(textOf(bytes ?? new Uint8Array()).trim())
 
-export const whereOf = (facts: { pid: number; comm: string }): string => `pid ${facts.pid} ${JSON.stringify(facts.comm)}`
+export const whereOf = (facts: { pid: number; comm: string }): string =>
+  `pid ${facts.pid} ${JSON.stringify(facts.comm)}`
 
 export function readProcess(process: Process): ProcessFacts {
   const { pid } = process

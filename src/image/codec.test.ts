@@ -4,17 +4,44 @@ import { decode, encode, encodeEntries, Sink } from './codec.ts'
 import { cgroup_dir_entry, cgroup_entry } from './messages/cgroup.ts'
 import { pagemap_entry } from './messages/mm.ts'
 import {
-  bool, bytes, choice, enumeration, fixed64, i32, i64, inner, message, optional, repeated, s32, s64, text, u32, u64,
-  unknownFields, type State,
+  bool,
+  bytes,
+  choice,
+  enumeration,
+  fixed64,
+  i32,
+  i64,
+  inner,
+  message,
+  optional,
+  repeated,
+  s32,
+  s64,
+  text,
+  u32,
+  u64,
+  unknownFields,
+  type State,
 } from './words.ts'
 
 const colour = enumeration('colour', { RED: 1, BLUE: 2 })
 const point = message('point', { x: s32(1), y: optional(s32(2)) })
 const everything = message('everything', {
-  u32: optional(u32(1)), u64: optional(u64(2)), i32: optional(i32(3)), i64: optional(i64(4)), s32: optional(s32(5)),
-  s64: optional(s64(6)), fixed64: optional(fixed64(7)), bool: optional(bool(8)), bytes: optional(bytes(9)),
-  text: optional(text(10)), choice: optional(choice(11, colour)), inner: optional(inner(12, point)),
-  list: repeated(u32(13)), points: repeated(inner(14, point)), far: optional(u32(1000)),
+  u32: optional(u32(1)),
+  u64: optional(u64(2)),
+  i32: optional(i32(3)),
+  i64: optional(i64(4)),
+  s32: optional(s32(5)),
+  s64: optional(s64(6)),
+  fixed64: optional(fixed64(7)),
+  bool: optional(bool(8)),
+  bytes: optional(bytes(9)),
+  text: optional(text(10)),
+  choice: optional(choice(11, colour)),
+  inner: optional(inner(12, point)),
+  list: repeated(u32(13)),
+  points: repeated(inner(14, point)),
+  far: optional(u32(1000)),
 })
 type everything = State<typeof everything>
 
@@ -97,7 +124,10 @@ describe('bytes of a state (protobuf encoding, as protobuf-c writes it)', () => 
 
   test('many entries go into one buffer', () => {
     const entries = Array.from({ length: 1000 }, (_, i) => ({
-      vaddr: 0x7f00_0000_0000n + BigInt(i) * 8192n, compat_nr_pages: 0, flags: 4, nr_pages: 1n,
+      vaddr: 0x7f00_0000_0000n + BigInt(i) * 8192n,
+      compat_nr_pages: 0,
+      flags: 4,
+      nr_pages: 1n,
     }))
     const sink = new Sink()
     encodeEntries(sink, pagemap_entry, entries)

@@ -1,6 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import {
-  closeSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync, writeSync,
+  closeSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -104,7 +112,10 @@ describe('a written directory', () => {
   test('has a large pagemap, in pieces', () => {
     const writer = new ImageWriter(fd)
     const entries = Array.from({ length: 131_072 }, (_, i) => ({
-      vaddr: 0x7f00_0000_0000n + BigInt(i) * 8192n, compat_nr_pages: 0, flags: 4, nr_pages: 1n,
+      vaddr: 0x7f00_0000_0000n + BigInt(i) * 8192n,
+      compat_nr_pages: 0,
+      flags: 4,
+      nr_pages: 1n,
     }))
     writer.add('PAGEMAP', [7], { pages_id: 1 })
     writer.addAll('PAGEMAP', [7], entries.slice(0, 100_000))
@@ -243,9 +254,12 @@ describe('a directory that is not what it should be', () => {
 
   test('files may be read while another is visited', () => {
     const writer = new ImageWriter(fd)
-    writer.addAll('PSTREE', [], Array.from({ length: 50 }, (_, i) => task(i + 1)))
-    for (let pid = 1; pid <= 50; pid++)
-      writer.add('FS', [pid], { cwd_id: pid, root_id: 1 })
+    writer.addAll(
+      'PSTREE',
+      [],
+      Array.from({ length: 50 }, (_, i) => task(i + 1)),
+    )
+    for (let pid = 1; pid <= 50; pid++) writer.add('FS', [pid], { cwd_id: pid, root_id: 1 })
     writer.finish()
     const seen: number[] = []
     images.each('PSTREE', [], ({ entry }) => void seen.push(images.readOne('FS', entry.pid).cwd_id))

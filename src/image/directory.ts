@@ -1,7 +1,17 @@
 // An image directory, read. Files are opened inside the directory only and read through a window of fixed memory.
 import { BardoError } from '../base/errors.ts'
 import {
-  AT_EMPTY_PATH, AT_FDCWD, EINTR, ENOENT, ENOSYS, EPERM, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, S_IFMT,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  EINTR,
+  ENOENT,
+  ENOSYS,
+  EPERM,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  S_IFMT,
   S_IFREG,
 } from '../linux/constants.ts'
 import { Arena, syscall } from '../linux/ffi.ts'
@@ -79,7 +89,9 @@ export class ImageDirectory {
 
   /** Visits entries one by one: for files that are too large to have at once. */
   each<K extends ImageKey>(
-    key: K, ids: readonly FileId[], visit: (entry: Entry<EntryOf<K> | FollowingOf<K>>) => void,
+    key: K,
+    ids: readonly FileId[],
+    visit: (entry: Entry<EntryOf<K> | FollowingOf<K>>) => void,
   ): void {
     this.#each(key, ids, found => visit(found as Entry<EntryOf<K>>))
   }

@@ -64,22 +64,24 @@ export function encode<F extends Fields>(message: Message<F>, state: NoInfer<Sta
 }
 
 /** `encode`, behind what the sink holds already. */
-export function encodeInto<F extends Fields>(
-  sink: Sink, message: Message<F>, state: NoInfer<State<Message<F>>>,
-): void {
+export function encodeInto<F extends Fields>(sink: Sink, message: Message<F>, state: NoInfer<State<Message<F>>>): void {
   putMessage(sink, planOf(message), state)
 }
 
 /** An entry as image files hold it: a u32 length, then the message. */
 export function encodeEntry<F extends Fields>(
-  sink: Sink, message: Message<F>, state: NoInfer<State<Message<F>>>,
+  sink: Sink,
+  message: Message<F>,
+  state: NoInfer<State<Message<F>>>,
 ): void {
   encodeEntries(sink, message, [state])
 }
 
 /** Many entries of one message: 131,072 of pagemap_entry take about 30 ms. */
 export function encodeEntries<F extends Fields>(
-  sink: Sink, message: Message<F>, states: Iterable<NoInfer<State<Message<F>>>>,
+  sink: Sink,
+  message: Message<F>,
+  states: Iterable<NoInfer<State<Message<F>>>>,
 ): void {
   const plan = planOf(message)
   for (const state of states) {

@@ -2,7 +2,12 @@
 import { BardoError } from '../base/errors.ts'
 import { decode, readU32 } from './codec.ts'
 import {
-  IMG_COMMON_MAGIC, IMG_SERVICE_MAGIC, imageFiles, type ImageFile, type ImageKey, type Payload,
+  IMG_COMMON_MAGIC,
+  IMG_SERVICE_MAGIC,
+  imageFiles,
+  type ImageFile,
+  type ImageKey,
+  type Payload,
 } from './files.ts'
 
 /** Bytes of known size. A view is good until the next one is asked for. */
@@ -64,7 +69,10 @@ export function keyOfBytes(source: ByteSource): ImageKey | undefined {
  * Throws `bad-image` with file, entry and offset for a wrong magic, a length past the end, or a damaged message.
  */
 export function eachEntry(
-  source: ByteSource, name: string, file: ImageFile, visit: (entry: Entry<unknown>) => void,
+  source: ByteSource,
+  name: string,
+  file: ImageFile,
+  visit: (entry: Entry<unknown>) => void,
 ): void {
   checkMagics(source, name, file)
   const walk = new Walk(source, file)

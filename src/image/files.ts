@@ -7,7 +7,12 @@ import { core_entry, rlimit_entry, task_kobj_ids_entry } from './messages/core.t
 import { cpuinfo_entry } from './messages/cpu.ts'
 import { creds_entry } from './messages/creds.ts'
 import {
-  eventfd_file_entry, eventpoll_file_entry, eventpoll_tfd_entry, pidfd_entry, signalfd_entry, timerfd_entry,
+  eventfd_file_entry,
+  eventpoll_file_entry,
+  eventpoll_tfd_entry,
+  pidfd_entry,
+  signalfd_entry,
+  timerfd_entry,
 } from './messages/events.ts'
 import { fdinfo_entry, file_entry } from './messages/files.ts'
 import { fanotify_file_entry, fanotify_mark_entry, inotify_file_entry, inotify_wd_entry } from './messages/fsnotify.ts'
@@ -17,18 +22,36 @@ import { memfd_inode_entry } from './messages/memfd.ts'
 import { mm_entry, pagemap_entry, pagemap_head, vma_entry } from './messages/mm.ts'
 import { net_device_entry, netns_entry, tunfile_entry } from './messages/net.ts'
 import {
-  autofs_entry, binfmt_misc_entry, mnt_entry, pidns_entry, timens_entry, userns_entry, utsns_entry,
+  autofs_entry,
+  binfmt_misc_entry,
+  mnt_entry,
+  pidns_entry,
+  timens_entry,
+  userns_entry,
+  utsns_entry,
 } from './messages/ns.ts'
 import { fifo_entry, pipe_data_entry, pipe_entry } from './messages/pipes.ts'
 import { pstree_entry } from './messages/pstree.ts'
 import {
-  ext_file_entry, file_lock_entry, fs_entry, ghost_chunk_entry, ghost_file_entry, irmap_cache_entry, ns_file_entry,
-  reg_file_entry, remap_file_path_entry,
+  ext_file_entry,
+  file_lock_entry,
+  fs_entry,
+  ghost_chunk_entry,
+  ghost_file_entry,
+  irmap_cache_entry,
+  ns_file_entry,
+  reg_file_entry,
+  remap_file_path_entry,
 } from './messages/regular.ts'
 import { seccomp_entry } from './messages/seccomp.ts'
 import { sa_entry } from './messages/signals.ts'
 import {
-  inet_sk_entry, netlink_sk_entry, packet_sock_entry, sk_packet_entry, tcp_stream_entry, unix_sk_entry,
+  inet_sk_entry,
+  netlink_sk_entry,
+  packet_sock_entry,
+  sk_packet_entry,
+  tcp_stream_entry,
+  unix_sk_entry,
 } from './messages/sockets.ts'
 import { stats_entry } from './messages/stats.ts'
 import { itimer_entry, posix_timer_entry } from './messages/timers.ts'
@@ -69,11 +92,18 @@ export interface ImageFile<M extends Message = Message, R extends Message = Mess
 }
 
 const file = <const M extends Message>(
-  name: string, magic: number, entry: M, follows: { payload?: Payload<State<M>>; parts?: Parts<State<M>> } = {},
+  name: string,
+  magic: number,
+  entry: M,
+  follows: { payload?: Payload<State<M>>; parts?: Parts<State<M>> } = {},
 ): ImageFile<M> => ({ name, magic, before: 'common', entry, ...follows })
 
 const pagemap = (name: string): ImageFile<typeof pagemap_head, typeof pagemap_entry> => ({
-  name, magic: 0x56084025, before: 'common', entry: pagemap_head, following: pagemap_entry,
+  name,
+  magic: 0x56084025,
+  before: 'common',
+  entry: pagemap_head,
+  following: pagemap_entry,
 })
 
 const inPipe = { payload: { size: (entry: pipe_data_entry) => entry.bytes } }

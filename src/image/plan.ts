@@ -37,14 +37,20 @@ export function planOf(message: Message): Plan {
     .map(([name, field]): Slot => {
       const wire = wireOf(field.word)
       return {
-        name, number: field.number, word: field.word, wire, tag: field.number * 8 + wire,
-        required: field.label === 'required', repeated: field.label === 'repeated',
+        name,
+        number: field.number,
+        word: field.word,
+        wire,
+        tag: field.number * 8 + wire,
+        required: field.label === 'required',
+        repeated: field.label === 'repeated',
         inner: field.word === 'message' ? (field.message ?? message) : undefined,
       }
     })
     .toSorted((a, b) => a.number - b.number)
   const plan: Plan = {
-    message, slots,
+    message,
+    slots,
     byNumber: new Map(slots.map(slot => [slot.number, slot])),
     required: slots.filter(slot => slot.required),
     repeated: slots.filter(slot => slot.repeated),

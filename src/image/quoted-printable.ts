@@ -9,7 +9,7 @@ export function quotedPrintable(data: Uint8Array): string {
   const newline = firstEnd > 0 && data[firstEnd - 1] === RETURN ? '\r\n' : '\n'
   let out = ''
   let lineLength = 0
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     const byte = data[at]!
     if (mustQuote(data, at, lineLength)) {
       if (lineLength + 3 >= LINE_MAX) {

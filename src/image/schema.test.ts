@@ -16,8 +16,16 @@ const enumerations = new Map(
 )
 
 const protoWords: Record<string, string> = {
-  u32: 'uint32', u64: 'uint64', i32: 'int32', i64: 'int64', s32: 'sint32', s64: 'sint64', fixed64: 'fixed64',
-  bool: 'bool', bytes: 'bytes', text: 'string',
+  u32: 'uint32',
+  u64: 'uint64',
+  i32: 'int32',
+  i64: 'int64',
+  s32: 'sint32',
+  s64: 'sint64',
+  fixed64: 'fixed64',
+  bool: 'bool',
+  bytes: 'bytes',
+  text: 'string',
 }
 
 const typeOf = (message: Message, field: Field): string =>

@@ -54,7 +54,10 @@ describe('show', () => {
   test('semaphores, padded to eight bytes, twice', () => {
     const desc = { key: 1, uid: 0, gid: 0, cuid: 0, cgid: 0, mode: 0o600, id: 0 }
     const entries = shown('IPCNS_SEM', sink => {
-      for (const values of [[1, 2, 258], [7, 0, 0, 0, 9]]) {
+      for (const values of [
+        [1, 2, 258],
+        [7, 0, 0, 0, 9],
+      ]) {
         put(sink, imageFiles.IPCNS_SEM.entry, { desc, nsems: values.length })
         const data = new Uint16Array(Math.ceil(values.length / 4) * 4)
         data.set(values)
@@ -83,12 +86,29 @@ describe('show', () => {
     }
     const fown = { uid: 0, euid: 0, signum: 0, pid_type: 0, pid: 0 }
     const opts = {
-      so_sndbuf: 0, so_rcvbuf: 0, so_snd_tmo_sec: 0n, so_snd_tmo_usec: 0n, so_rcv_tmo_sec: 0n, so_rcv_tmo_usec: 0n,
+      so_sndbuf: 0,
+      so_rcvbuf: 0,
+      so_snd_tmo_sec: 0n,
+      so_snd_tmo_usec: 0n,
+      so_rcv_tmo_sec: 0n,
+      so_rcv_tmo_usec: 0n,
       so_filter: [],
     }
     const socket = (src_addr: number[], type: number): object => ({
-      id: 1, ino: 2, family: 10, type, proto: 6, state: 10, src_port: 1, dst_port: 2, flags: 2, backlog: 0, src_addr,
-      dst_addr: [0x0100_007f], fown, opts,
+      id: 1,
+      ino: 2,
+      family: 10,
+      type,
+      proto: 6,
+      state: 10,
+      src_port: 1,
+      dst_port: 2,
+      flags: 2,
+      backlog: 0,
+      src_addr,
+      dst_addr: [0x0100_007f],
+      fown,
+      opts,
     })
     const entries = shown('INETSK', sink => {
       put(sink, imageFiles.INETSK.entry, socket(ip6('20010db8000000000001000000000001'), 1))

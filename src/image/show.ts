@@ -86,7 +86,11 @@ function treeOf(message: Message, state: unknown, inHex: boolean): Map<string, T
     if (value === undefined || (Array.isArray(value) && value.length === 0)) continue
     // An address is printed as one, whatever number of words it has.
     if (Array.isArray(value) && field.show?.as === 'ip') tree.set(name, [address(value as number[])])
-    else if (Array.isArray(value)) tree.set(name, value.map(one => leafOf(message, name, field, one, inHex)))
+    else if (Array.isArray(value))
+      tree.set(
+        name,
+        value.map(one => leafOf(message, name, field, one, inHex)),
+      )
     else tree.set(name, leafOf(message, name, field, value, inHex))
   }
   return tree
@@ -96,10 +100,9 @@ function leafOf(message: Message, name: string, field: Field, value: unknown, in
   const hex = inHex || field.show?.as === 'hex'
   if (field.word === 'message') return treeOf(field.message ?? message, value, hex)
   if (field.word === 'choice') return nameOfValue(field.values!, value as number) ?? (value as number)
-  if (value instanceof Uint8Array)
-    return field.show?.as === 'unix_name' ? quotedPrintable(value) : base64(value)
+  if (value instanceof Uint8Array) return field.show?.as === 'unix_name' ? quotedPrintable(value) : base64(value)
   if (typeof value === 'number' || typeof value === 'bigint')
-    return hex ? `0x${value.toString(16)}` : numberOf(name, Number(value), field.show) ?? value
+    return hex ? `0x${value.toString(16)}` : (numberOf(name, Number(value), field.show) ?? value)
   return value as string | boolean
 }
 
@@ -165,7 +168,11 @@ function print(tree: Tree, indent: number, source: ByteSource, write: (text: str
 }
 
 function printList<T>(
-  items: readonly T[], brackets: string, indent: number, write: (text: string) => void, each: (item: T) => void,
+  items: readonly T[],
+  brackets: string,
+  indent: number,
+  write: (text: string) => void,
+  each: (item: T) => void,
 ): void {
   if (items.length === 0) return write(brackets)
   const margin = ' '.repeat(indent)
@@ -200,33 +207,80 @@ const words: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   family: { 1: 'UNIX', 2: 'INET', 10: 'INET6', 16: 'NETLINK', 17: 'PACKET' },
   type: { 1: 'STREAM', 2: 'DGRAM', 3: 'RAW', 5: 'SEQPACKET', 10: 'PACKET' },
   state: {
-    1: 'ESTABLISHED', 2: 'SYN_SENT', 3: 'SYN_RECV', 4: 'FIN_WAIT1', 5: 'FIN_WAIT2', 6: 'TIME_WAIT', 7: 'CLOSE',
-    8: 'CLOSE_WAIT', 9: 'LAST_ACK', 10: 'LISTEN',
+    1: 'ESTABLISHED',
+    2: 'SYN_SENT',
+    3: 'SYN_RECV',
+    4: 'FIN_WAIT1',
+    5: 'FIN_WAIT2',
+    6: 'TIME_WAIT',
+    7: 'CLOSE',
+    8: 'CLOSE_WAIT',
+    9: 'LAST_ACK',
+    10: 'LISTEN',
   },
   proto: { 0: 'IP', 6: 'TCP', 17: 'UDP', 136: 'UDPLITE' },
 }
 
 const flagTables: Readonly<Record<string, readonly (readonly [string, number])[]>> = {
-  'mmap.prot': [['PROT_READ', 1], ['PROT_WRITE', 2], ['PROT_EXEC', 4]],
+  'mmap.prot': [
+    ['PROT_READ', 1],
+    ['PROT_WRITE', 2],
+    ['PROT_EXEC', 4],
+  ],
   'mmap.flags': [
-    ['MAP_SHARED', 0x1], ['MAP_PRIVATE', 0x2], ['MAP_DROPPABLE', 0x8], ['MAP_ANON', 0x20], ['MAP_GROWSDOWN', 0x100],
+    ['MAP_SHARED', 0x1],
+    ['MAP_PRIVATE', 0x2],
+    ['MAP_DROPPABLE', 0x8],
+    ['MAP_ANON', 0x20],
+    ['MAP_GROWSDOWN', 0x100],
   ],
   'mmap.status': [
-    ['VMA_AREA_REGULAR', 1], ['VMA_AREA_STACK', 1 << 1], ['VMA_AREA_VSYSCALL', 1 << 2], ['VMA_AREA_VDSO', 1 << 3],
-    ['VMA_AREA_HEAP', 1 << 5], ['VMA_FILE_PRIVATE', 1 << 6], ['VMA_FILE_SHARED', 1 << 7], ['VMA_ANON_SHARED', 1 << 8],
-    ['VMA_ANON_PRIVATE', 1 << 9], ['VMA_AREA_SYSVIPC', 1 << 10], ['VMA_AREA_SOCKET', 1 << 11],
-    ['VMA_AREA_VVAR', 1 << 12], ['VMA_AREA_AIORING', 1 << 13], ['VMA_AREA_MEMFD', 1 << 14],
-    ['VMA_AREA_SHSTK', 1 << 15], ['VMA_AREA_UPROBES', 1 << 17], ['VMA_UNSUPP', 1 << 31],
+    ['VMA_AREA_REGULAR', 1],
+    ['VMA_AREA_STACK', 1 << 1],
+    ['VMA_AREA_VSYSCALL', 1 << 2],
+    ['VMA_AREA_VDSO', 1 << 3],
+    ['VMA_AREA_HEAP', 1 << 5],
+    ['VMA_FILE_PRIVATE', 1 << 6],
+    ['VMA_FILE_SHARED', 1 << 7],
+    ['VMA_ANON_SHARED', 1 << 8],
+    ['VMA_ANON_PRIVATE', 1 << 9],
+    ['VMA_AREA_SYSVIPC', 1 << 10],
+    ['VMA_AREA_SOCKET', 1 << 11],
+    ['VMA_AREA_VVAR', 1 << 12],
+    ['VMA_AREA_AIORING', 1 << 13],
+    ['VMA_AREA_MEMFD', 1 << 14],
+    ['VMA_AREA_SHSTK', 1 << 15],
+    ['VMA_AREA_UPROBES', 1 << 17],
+    ['VMA_UNSUPP', 1 << 31],
   ],
   'rfile.flags': [
-    ['O_WRONLY', 0o1], ['O_RDWR', 0o2], ['O_CREAT', 0o100], ['O_EXCL', 0o200], ['O_NOCTTY', 0o400],
-    ['O_TRUNC', 0o1000], ['O_APPEND', 0o2000], ['O_NONBLOCK', 0o4000], ['O_DSYNC', 0o10000], ['FASYNC', 0o20000],
-    ['O_DIRECT', 0o40000], ['O_LARGEFILE', 0o100000], ['O_DIRECTORY', 0o200000], ['O_NOFOLLOW', 0o400000],
-    ['O_NOATIME', 0o1000000], ['O_CLOEXEC', 0o2000000],
+    ['O_WRONLY', 0o1],
+    ['O_RDWR', 0o2],
+    ['O_CREAT', 0o100],
+    ['O_EXCL', 0o200],
+    ['O_NOCTTY', 0o400],
+    ['O_TRUNC', 0o1000],
+    ['O_APPEND', 0o2000],
+    ['O_NONBLOCK', 0o4000],
+    ['O_DSYNC', 0o10000],
+    ['FASYNC', 0o20000],
+    ['O_DIRECT', 0o40000],
+    ['O_LARGEFILE', 0o100000],
+    ['O_DIRECTORY', 0o200000],
+    ['O_NOFOLLOW', 0o400000],
+    ['O_NOATIME', 0o1000000],
+    ['O_CLOEXEC', 0o2000000],
   ],
-  'pmap.flags': [['PE_PARENT', 1], ['PE_LAZY', 2], ['PE_PRESENT', 4]],
+  'pmap.flags': [
+    ['PE_PARENT', 1],
+    ['PE_LAZY', 2],
+    ['PE_PRESENT', 4],
+  ],
   'seals.flags': [
-    ['F_SEAL_SEAL', 0x1], ['F_SEAL_SHRINK', 0x2], ['F_SEAL_GROW', 0x4], ['F_SEAL_WRITE', 0x8],
+    ['F_SEAL_SEAL', 0x1],
+    ['F_SEAL_SHRINK', 0x2],
+    ['F_SEAL_GROW', 0x4],
+    ['F_SEAL_WRITE', 0x8],
     ['F_SEAL_FUTURE_WRITE', 0x10],
   ],
 }

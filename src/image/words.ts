@@ -9,8 +9,18 @@
 
 /** What a field holds on the wire. 64-bit words are bigints in state, `text` is lossless (base/bytes.ts). */
 export type Word =
-  | 'u32' | 'u64' | 'i32' | 'i64' | 's32' | 's64' | 'fixed64'
-  | 'bool' | 'bytes' | 'text' | 'choice' | 'message'
+  | 'u32'
+  | 'u64'
+  | 'i32'
+  | 'i64'
+  | 's32'
+  | 's64'
+  | 'fixed64'
+  | 'bool'
+  | 'bytes'
+  | 'text'
+  | 'choice'
+  | 'message'
 
 export type Label = 'required' | 'optional' | 'repeated'
 
@@ -97,7 +107,8 @@ export interface Enumeration {
 
 /** Named values of one field: `fd_types.REG` is 1. State holds the number, so that unknown values survive. */
 export function enumeration<const V extends Readonly<Record<string, number>>>(
-  name: string, values: V,
+  name: string,
+  values: V,
 ): V & Enumeration {
   return { ...values, [enumerationName]: name }
 }
@@ -132,8 +143,12 @@ export const bytes = (number: number, show?: Show): Required<Uint8Array> => fiel
 export const text = (number: number): Required<string> => field(number, 'text')
 
 /** One of named values; the state is the number. */
-export const choice = (number: number, values: Enumeration): Required<number> =>
-  ({ number, word: 'choice', label: 'required', values })
+export const choice = (number: number, values: Enumeration): Required<number> => ({
+  number,
+  word: 'choice',
+  label: 'required',
+  values,
+})
 
 /** A message inside the message. */
 export const inner = <F extends Fields>(number: number, of: Message<F>, show?: Show): Required<StateOf<F>> =>

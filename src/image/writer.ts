@@ -7,7 +7,14 @@ import { sys } from '../linux/sys.ts'
 import { encodeEntries, Sink } from './codec.ts'
 import { magicsOf } from './entries.ts'
 import {
-  fileName, imageFiles, type EntryOf, type FileId, type FollowingOf, type ImageFile, type ImageKey, type Payload,
+  fileName,
+  imageFiles,
+  type EntryOf,
+  type FileId,
+  type FollowingOf,
+  type ImageFile,
+  type ImageKey,
+  type Payload,
 } from './files.ts'
 import { type Message, type State } from './words.ts'
 
@@ -140,7 +147,7 @@ export class ImageWriter {
     // Closed between writes: an image may have more files than we may have descriptors.
     const fd = this.#made.has(name) ? this.#open(name, O_RDWR) : this.#create(name)
     try {
-      for (let done = 0; done < sink.used; ) {
+      for (let done = 0; done < sink.used;) {
         const part = Math.min(PIECE_BYTES, sink.used - done)
         this.#piece.bytes.set(sink.bytes.subarray(done, done + part))
         const wrote = syscall(NR.write, fd, this.#piece.address, part)

@@ -133,7 +133,9 @@ export interface Build {
    * `bad-image` if no table has the file.
    */
   withNumbers(
-    id: number, files: readonly { readonly file: Slot<'fd'>; readonly number: number }[], say: (at: TaskBuild) => void,
+    id: number,
+    files: readonly { readonly file: Slot<'fd'>; readonly number: number }[],
+    say: (at: TaskBuild) => void,
   ): void
   /** Shared memory that has no name, as mmap makes it. */
   sharedMemory(bytes: number): Slot<'fd'>

@@ -20,16 +20,42 @@ const BLOCK_WORDS = 8
 // Calls the system call whose block rdi points at, and stores the result in its last word.
 const STUB = Uint8Array.of(
   0x53, // push rbx
-  0x48, 0x89, 0xfb, // mov rbx, rdi
-  0x48, 0x8b, 0x03, // mov rax, [rbx]
-  0x48, 0x8b, 0x7b, 0x08, // mov rdi, [rbx+8]
-  0x48, 0x8b, 0x73, 0x10, // mov rsi, [rbx+16]
-  0x48, 0x8b, 0x53, 0x18, // mov rdx, [rbx+24]
-  0x4c, 0x8b, 0x53, 0x20, // mov r10, [rbx+32]
-  0x4c, 0x8b, 0x43, 0x28, // mov r8, [rbx+40]
-  0x4c, 0x8b, 0x4b, 0x30, // mov r9, [rbx+48]
-  0x0f, 0x05, // syscall
-  0x48, 0x89, 0x43, 0x38, // mov [rbx+56], rax
+  0x48,
+  0x89,
+  0xfb, // mov rbx, rdi
+  0x48,
+  0x8b,
+  0x03, // mov rax, [rbx]
+  0x48,
+  0x8b,
+  0x7b,
+  0x08, // mov rdi, [rbx+8]
+  0x48,
+  0x8b,
+  0x73,
+  0x10, // mov rsi, [rbx+16]
+  0x48,
+  0x8b,
+  0x53,
+  0x18, // mov rdx, [rbx+24]
+  0x4c,
+  0x8b,
+  0x53,
+  0x20, // mov r10, [rbx+32]
+  0x4c,
+  0x8b,
+  0x43,
+  0x28, // mov r8, [rbx+40]
+  0x4c,
+  0x8b,
+  0x4b,
+  0x30, // mov r9, [rbx+48]
+  0x0f,
+  0x05, // syscall
+  0x48,
+  0x89,
+  0x43,
+  0x38, // mov [rbx+56], rax
   0x5b, // pop rbx
   0xc3, // ret
 )
@@ -81,7 +107,13 @@ function put(index: number, value: Word): void {
  * Exact within ±2^53; use `syscall64` where all 64 bits of a result matter.
  */
 export function syscall(
-  nr: number, a0: Word = 0, a1: Word = 0, a2: Word = 0, a3: Word = 0, a4: Word = 0, a5: Word = 0,
+  nr: number,
+  a0: Word = 0,
+  a1: Word = 0,
+  a2: Word = 0,
+  a3: Word = 0,
+  a4: Word = 0,
+  a5: Word = 0,
 ): number {
   words[0] = nr
   words[1] = 0
@@ -97,7 +129,13 @@ export function syscall(
 
 /** `syscall`, with the whole 64-bit result. */
 export function syscall64(
-  nr: number, a0: Word = 0, a1: Word = 0, a2: Word = 0, a3: Word = 0, a4: Word = 0, a5: Word = 0,
+  nr: number,
+  a0: Word = 0,
+  a1: Word = 0,
+  a2: Word = 0,
+  a3: Word = 0,
+  a4: Word = 0,
+  a5: Word = 0,
 ): bigint {
   syscall(nr, a0, a1, a2, a3, a4, a5)
   return result64[7]!
@@ -178,4 +216,3 @@ export class Arena {
     syscall(NR_MUNMAP, this.address, this.size)
   }
 }
-

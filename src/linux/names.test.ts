@@ -7,7 +7,7 @@ import type { CallName } from './nr.ts'
 const text = (call: CallName, ...args: (number | bigint | string)[]): string =>
   args.map((arg, index) => (typeof arg === 'string' ? arg : argumentText(call, index, arg, args))).join(', ')
 
-describe('arguments in the kernel\'s names', () => {
+describe("arguments in the kernel's names", () => {
   const cases: [call: CallName, args: (number | bigint | string)[], shown: string][] = [
     ['openat', [-100, 'path', 0o2000002, 0], 'AT_FDCWD, path, O_RDWR|O_CLOEXEC, 0'],
     ['openat', [7, 'path', 0o101, 0o640], '7, path, O_WRONLY|O_CREAT, 0640'],
@@ -17,7 +17,8 @@ describe('arguments in the kernel\'s names', () => {
     ['dup3', [3, -100, 0], '3, -100, 0'],
     ['pipe2', ['ends', 0o2004000], 'ends, O_NONBLOCK|O_CLOEXEC'],
     [
-      'mmap', [0x7f12_0000_0000n, 0x21000, 3, 0x100022, -1, 0],
+      'mmap',
+      [0x7f12_0000_0000n, 0x21000, 3, 0x100022, -1, 0],
       '0x7f1200000000, 0x21000, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_FIXED_NOREPLACE|MAP_ANONYMOUS, -1, 0',
     ],
     ['mmap', [0, 4096, 0, 0x8, 3, 0x1000n], '0, 0x1000, PROT_NONE, MAP_DROPPABLE, 3, 0x1000'],
@@ -58,13 +59,19 @@ describe('arguments in the kernel\'s names', () => {
     ['setresuid', [0, 100000, 4294967295], '0, 100000, 4294967295'],
     ['getpid', [65535, 65536, -1, -9999999999n], '65535, 0x10000, -1, -9999999999'],
   ]
-  for (const [call, args, shown] of cases)
-    test(`${call}(${shown})`, () => expect(text(call, ...args)).toBe(shown))
+  for (const [call, args, shown] of cases) test(`${call}(${shown})`, () => expect(text(call, ...args)).toBe(shown))
 
   test('signals', () => {
-    expect([0, 1, 9, 31, 32, 33, 64, 65].map(signalName)).toEqual(
-      ['0', 'SIGHUP', 'SIGKILL', 'SIGSYS', 'SIGRTMIN', 'SIGRTMIN+1', 'SIGRTMIN+32', '65'],
-    )
+    expect([0, 1, 9, 31, 32, 33, 64, 65].map(signalName)).toEqual([
+      '0',
+      'SIGHUP',
+      'SIGKILL',
+      'SIGSYS',
+      'SIGRTMIN',
+      'SIGRTMIN+1',
+      'SIGRTMIN+32',
+      '65',
+    ])
   })
 
   test('clone flags, beyond 32 bits too', () => {

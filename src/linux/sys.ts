@@ -24,7 +24,12 @@ function word(argument: Argument): Word {
 
 /** Makes the call `name`; the result or `-errno`. EINTR is not retried: some calls must not be. */
 export function sys(
-  name: CallName, a0: Argument = 0, a1: Argument = 0, a2: Argument = 0, a3: Argument = 0, a4: Argument = 0,
+  name: CallName,
+  a0: Argument = 0,
+  a1: Argument = 0,
+  a2: Argument = 0,
+  a3: Argument = 0,
+  a4: Argument = 0,
   a5: Argument = 0,
 ): number {
   const mark = scratch.mark()
@@ -49,7 +54,12 @@ export function refusal(name: CallName, result: number, ...args: Argument[]): Ba
 
 /** `sys`, throwing `refused` when the kernel says no. */
 export function must(
-  name: CallName, a0: Argument = 0, a1: Argument = 0, a2: Argument = 0, a3: Argument = 0, a4: Argument = 0,
+  name: CallName,
+  a0: Argument = 0,
+  a1: Argument = 0,
+  a2: Argument = 0,
+  a3: Argument = 0,
+  a4: Argument = 0,
   a5: Argument = 0,
 ): number {
   const result = sys(name, a0, a1, a2, a3, a4, a5)
@@ -126,7 +136,7 @@ export function readDirectory(dirfd: number, path: string): string[] {
     const n = syscall(NR.getdents64, directory.fd, readBuffer.address, READ_SIZE)
     if (n < 0) throw refusal('getdents64', n, path)
     if (n === 0) return names
-    for (let at = 0; at < n; ) {
+    for (let at = 0; at < n;) {
       const length = readBuffer.view.getUint16(at + 16, true)
       let end = at + 19
       while (readBuffer.bytes[end] !== 0) end++
@@ -154,8 +164,14 @@ function statAt(at: number): Stat {
   const view = new DataView(scratch.bytes.buffer, at - scratch.address, 144)
   const u64 = (offset: number): number => Number(view.getBigUint64(offset, true))
   return {
-    dev: u64(0), ino: u64(8), nlink: u64(16), mode: view.getUint32(24, true), uid: view.getUint32(28, true),
-    gid: view.getUint32(32, true), rdev: u64(40), size: u64(48),
+    dev: u64(0),
+    ino: u64(8),
+    nlink: u64(16),
+    mode: view.getUint32(24, true),
+    uid: view.getUint32(28, true),
+    gid: view.getUint32(32, true),
+    rdev: u64(40),
+    size: u64(48),
   }
 }
 

@@ -1,7 +1,18 @@
 // Builds a program: steps said by kinds and recipe in any order of phases, kept in the order of saying within each.
 import type { CallName } from '../linux/nr.ts'
 import type {
-  Actor, Argument, HostAct, Memory, Phase, Purpose, Run, Passed, Slot, SlotKind, Spawn, Step,
+  Actor,
+  Argument,
+  HostAct,
+  Memory,
+  Phase,
+  Purpose,
+  Run,
+  Passed,
+  Slot,
+  SlotKind,
+  Spawn,
+  Step,
 } from './program.ts'
 import { HOST } from './program.ts'
 
@@ -25,7 +36,10 @@ export class ProgramBuilder {
   }
 
   memory(
-    actor: Actor, content: Uint8Array | number, holds: Memory['holds'] = [], pointers: Memory['pointers'] = [],
+    actor: Actor,
+    content: Uint8Array | number,
+    holds: Memory['holds'] = [],
+    pointers: Memory['pointers'] = [],
   ): Memory {
     const bytes = typeof content === 'number' ? new Uint8Array(content) : content
     return { kind: 'memory', id: this.#next++, actor, bytes, holds, pointers }
@@ -38,7 +52,12 @@ export class ProgramBuilder {
   }
 
   call<K extends SlotKind>(
-    purpose: Purpose, actor: Actor, kind: K, accept: readonly number[], name: CallName, args: readonly Argument[],
+    purpose: Purpose,
+    actor: Actor,
+    kind: K,
+    accept: readonly number[],
+    name: CallName,
+    args: readonly Argument[],
   ): Slot<K> {
     const result = this.slot(kind, actor)
     this.add({ for: purpose, do: 'call', actor, name, args, result, accept })

@@ -3,7 +3,15 @@ import { BardoError } from '../base/errors.ts'
 import { interrupted } from '../base/interrupt.ts'
 import { progress } from '../base/progress.ts'
 import {
-  MAP_ANONYMOUS, MAP_NORESERVE, MAP_SHARED, O_CLOEXEC, O_RDWR, PAGE_SIZE, PROT_READ, PROT_WRITE, SEEK_SET,
+  MAP_ANONYMOUS,
+  MAP_NORESERVE,
+  MAP_SHARED,
+  O_CLOEXEC,
+  O_RDWR,
+  PAGE_SIZE,
+  PROT_READ,
+  PROT_WRITE,
+  SEEK_SET,
 } from '../linux/constants.ts'
 import { Arena, syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
@@ -24,7 +32,8 @@ const MAX_CALL_BYTES = 0x7ffff000
 
 const tooShort = (errno?: number): BardoError =>
   new BardoError(errno === undefined ? 'bad-image' : 'refused', 'a file of pages is shorter than its pagemap says', {
-    errno, hint: 'the dump or its copy is not complete',
+    errno,
+    hint: 'the dump or its copy is not complete',
   })
 
 /** Fills the runs of a task's memory from our open file of pages. */
@@ -93,7 +102,7 @@ function byItself(task: Filled, file: number, runs: readonly Run[], total: numbe
 }
 
 function readExactly(file: number, at: number, length: number, offset: number): void {
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const n = syscall(NR.pread64, file, at + done, length - done, offset + done)
     if (n <= 0) throw tooShort(n < 0 ? -n : undefined)
     done += n
@@ -108,7 +117,8 @@ export function sharedMemory(bytes: number): number {
   must('munmap', address, bytes)
   if (fd < 0)
     throw new BardoError('refused', 'cannot make shared memory', {
-      errno: -fd, hint: 'map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE',
+      errno: -fd,
+      hint: 'map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE',
     })
   return fd
 }
@@ -118,7 +128,7 @@ export function copyRuns(from: number, to: number, runs: readonly Run[]): void {
   for (const { address, length, offset } of runs) {
     must('lseek', from, offset, SEEK_SET)
     must('lseek', to, address, SEEK_SET)
-    for (let left = length; left > 0; ) {
+    for (let left = length; left > 0;) {
       const n = sys('sendfile', to, from, 0, Math.min(left, MAX_CALL_BYTES))
       if (n < 0) throw refusal('sendfile', n, to, from)
       if (n === 0) throw tooShort()

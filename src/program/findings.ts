@@ -44,7 +44,9 @@ export class Findings {
     const again = more === 0 ? undefined : more === 1 ? 'and in another step' : `and in ${more} more steps`
     const reasons = [why, again].filter(one => one !== undefined)
     return new BardoError('bug', what, {
-      where: this.#placeOf(index), why: reasons.length === 0 ? undefined : reasons.join('; '), hint: REPORT,
+      where: this.#placeOf(index),
+      why: reasons.length === 0 ? undefined : reasons.join('; '),
+      hint: REPORT,
     })
   }
 

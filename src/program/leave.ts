@@ -10,7 +10,15 @@ import { readFile, refusal } from '../linux/sys.ts'
 import { findBootPlace } from '../tracee/boot-place.ts'
 import { pokeMemory, readMemory, writeMemory } from '../tracee/memory.ts'
 import {
-  detach, getRegisters, interrupt, resume, resumeToSyscall, setRegisters, setSigmask, setXstate, waitFor,
+  detach,
+  getRegisters,
+  interrupt,
+  resume,
+  resumeToSyscall,
+  setRegisters,
+  setSigmask,
+  setXstate,
+  waitFor,
 } from '../tracee/ptrace.ts'
 import type { Remote } from '../tracee/remote.ts'
 import type { Thread } from '../tracee/stopped.ts'
@@ -24,7 +32,11 @@ const SYSCALL = Uint8Array.of(0x0f, 0x05)
 const NO_CALL = BigInt.asUintN(64, -1n)
 
 /** Gives a process's threads their state; behind this nothing of ours is in it. The leader comes first in `threads`. */
-export function prepareLeaving(threads: readonly Made[], states: ReadonlyMap<number, ThreadState>, places: Places): void {
+export function prepareLeaving(
+  threads: readonly Made[],
+  states: ReadonlyMap<number, ThreadState>,
+  places: Places,
+): void {
   const { pid } = threads[0]!
   const final = threads.map(({ thread }) => {
     const state = states.get(thread.tid)
@@ -102,7 +114,10 @@ function takeOurselvesAway(pid: number, vdso: number | undefined, places: Places
   if (vdso !== undefined && offset >= 0) at = vdso + offset
   else {
     const maps = parseMaps(readFile(AT_FDCWD, `/proc/${pid}/maps`)!)
-    at = findBootPlace(pid, maps.filter(map => map.start !== places.scratch))
+    at = findBootPlace(
+      pid,
+      maps.filter(map => map.start !== places.scratch),
+    )
     before = readMemory(pid, at, SYSCALL.length)
     pokeMemory(pid, at, SYSCALL)
   }
@@ -118,7 +133,9 @@ function takeOurselvesAway(pid: number, vdso: number | undefined, places: Places
  * be let go, which would die with us.
  */
 export function letGo(
-  processes: readonly (readonly Made[])[], states: ReadonlyMap<number, ThreadState>, finish: 'run' | 'stop',
+  processes: readonly (readonly Made[])[],
+  states: ReadonlyMap<number, ThreadState>,
+  finish: 'run' | 'stop',
 ): void {
   for (const threads of processes) {
     const { pid } = threads[0]!
@@ -129,7 +146,8 @@ export function letGo(
     for (const { thread } of threads) {
       const result = detach(thread.tid) && detach(thread.tid)
       // Who was let go a moment ago may have killed this one already.
-      if (result !== 0 && result !== -ESRCH) throw new BardoError('refused', `cannot let the restored task ${thread.tid} go`, { errno: -result })
+      if (result !== 0 && result !== -ESRCH)
+        throw new BardoError('refused', `cannot let the restored task ${thread.tid} go`, { errno: -result })
     }
   }
 }

@@ -1,7 +1,16 @@
 // Open files on their way from us to the tasks: one socket that all tasks inherit, and SCM_RIGHTS.
 import { BardoError } from '../base/errors.ts'
 import {
-  AF_UNIX, FD_CLOEXEC, F_DUPFD, F_SETFD, MSG_CMSG_CLOEXEC, O_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET,
+  AF_UNIX,
+  FD_CLOEXEC,
+  F_DUPFD,
+  F_SETFD,
+  MSG_CMSG_CLOEXEC,
+  O_CLOEXEC,
+  SCM_RIGHTS,
+  SOCK_CLOEXEC,
+  SOCK_SEQPACKET,
+  SOL_SOCKET,
 } from '../linux/constants.ts'
 import { ENTRY_SIZE } from '../linux/arch/x86-64.ts'
 import { syscall } from '../linux/ffi.ts'
@@ -48,7 +57,8 @@ export class PassSocket {
     const iov = scratch.take(16)
     const control = scratch.take(CMSG_HEADER + files.length * 4)
     const header = scratch.take(56)
-    const put = (at: number, value: number): void => scratch.view.setBigUint64(at - scratch.address, BigInt(value), true)
+    const put = (at: number, value: number): void =>
+      scratch.view.setBigUint64(at - scratch.address, BigInt(value), true)
     put(iov, byte)
     put(iov + 8, 1)
     put(control, CMSG_HEADER + files.length * 4)
@@ -81,7 +91,8 @@ export class PassSocket {
     const got = (Number(table.word64(control)) - CMSG_HEADER) / 4
     if (got < count)
       throw new BardoError('refused', `a task could take ${Math.max(0, got)} of ${count} open files`, {
-        errno: 24, hint: 'raise the hard limit of open files (RLIMIT_NOFILE) of the restore',
+        errno: 24,
+        hint: 'raise the hard limit of open files (RLIMIT_NOFILE) of the restore',
       })
     return Array.from({ length: count }, (_, index) => table.word32(control + CMSG_HEADER + 4 * index))
   }

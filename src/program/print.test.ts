@@ -23,7 +23,14 @@ const state = (more: Partial<ThreadState>): ThreadState => {
   registers[REG.ip] = 0x401000n
   registers[REG.sp] = 0x7ffd_0000_1230n
   return {
-    name: 'state', thread: 66, registers, xstate: new Uint8Array(), sigmask: 0n, timed: undefined, stopped: 0, ...more,
+    name: 'state',
+    thread: 66,
+    registers,
+    xstate: new Uint8Array(),
+    sigmask: 0n,
+    timed: undefined,
+    stopped: 0,
+    ...more,
   }
 }
 
@@ -78,7 +85,10 @@ const cases: [name: string, say: (program: ProgramBuilder) => void, ...lines: st
     'files for a task, to stay and for a while',
     program => {
       const file = program.slot('fd', HOST)
-      program.pass(forTask, 66, [{ file, number: 0, cloexec: false }, { file, number: 7, cloexec: true }])
+      program.pass(forTask, 66, [
+        { file, number: 0, cloexec: false },
+        { file, number: 7, cloexec: true },
+      ])
       program.lend(forTask, 66, [file, file])
       program.pass(forTask, 66, [{ file, number: undefined, cloexec: false }])
     },
@@ -92,7 +102,8 @@ const cases: [name: string, say: (program: ProgramBuilder) => void, ...lines: st
       const file = program.slot('fd', HOST)
       program.fillMemory(forTask, 66, file, [{ address: 0x400000, length: 8192, offset: 0 }])
       program.fillMemory(forTask, 66, file, [
-        { address: 0x400000, length: 8192, offset: 0 }, { address: 0x7fff00000000, length: 4096, offset: 8192 },
+        { address: 0x400000, length: 8192, offset: 0 },
+        { address: 0x7fff00000000, length: 4096, offset: 8192 },
       ])
     },
     '  66: fill from $1: 1 run, 8192 bytes within 0x400000-0x402000   # pid 66 "x"',
@@ -171,7 +182,8 @@ describe('a program', () => {
   builder.call(forTask, 1234567, 'value', [], 'setsid', [])
   builder.call(forFile, HOST, 'value', [], 'getpid', [])
   const program: Program = {
-    steps: builder.steps, root: 1234567,
+    steps: builder.steps,
+    root: 1234567,
     places: { scratch: 0x100000, scratchSize: 0x40000, park: 0x140000, socket: 1000 },
   }
   const lines = [
@@ -191,7 +203,11 @@ describe('a program', () => {
 
   test('is given line by line', () => {
     const written: string[] = []
-    eachLine(program, line => written.push(line), phase => `because of ${phase}`)
+    eachLine(
+      program,
+      line => written.push(line),
+      phase => `because of ${phase}`,
+    )
     expect(written).toEqual(lines)
   })
 

@@ -6,8 +6,21 @@ import { REG } from '../linux/arch/x86-64.ts'
 import { argumentText, cloneFlagNames, signalName } from '../linux/names.ts'
 import { NR } from '../linux/nr.ts'
 import {
-  HOST, isSlot, type Argument, type CallStep, type EndStep, type HostAct, type Memory, type PassStep, type Phase,
-  type Program, type Run, type Slot, type SpawnStep, type Step, type ThreadState,
+  HOST,
+  isSlot,
+  type Argument,
+  type CallStep,
+  type EndStep,
+  type HostAct,
+  type Memory,
+  type PassStep,
+  type Phase,
+  type Program,
+  type Run,
+  type Slot,
+  type SpawnStep,
+  type Step,
+  type ThreadState,
 } from './program.ts'
 
 /** Of memory, at most so many bytes are shown. */

@@ -8,8 +8,21 @@ export const HOST = 'host' as const
 
 /** The named phases of a restore, in their order (restore/order.ts says why). */
 export type Phase =
-  | 'files' | 'tasks' | 'groups' | 'zombies' | 'terminals' | 'descriptors' | 'memory' | 'threads' | 'signals'
-  | 'seccomp' | 'credentials' | 'pending' | 'timers' | 'limits' | 'go'
+  | 'files'
+  | 'tasks'
+  | 'groups'
+  | 'zombies'
+  | 'terminals'
+  | 'descriptors'
+  | 'memory'
+  | 'threads'
+  | 'signals'
+  | 'seccomp'
+  | 'credentials'
+  | 'pending'
+  | 'timers'
+  | 'limits'
+  | 'go'
 
 export type SlotKind = 'fd' | 'value'
 
@@ -63,10 +76,21 @@ export type CallStep = {
 }
 
 /** Takes a 32-bit value that the kernel wrote into memory of the host. */
-export type LoadStep = { readonly do: 'load'; readonly actor: Actor; readonly from: Memory; readonly offset: number; readonly result: Slot }
+export type LoadStep = {
+  readonly do: 'load'
+  readonly actor: Actor
+  readonly from: Memory
+  readonly offset: number
+  readonly result: Slot
+}
 
 /** Fills memory of a task from a file of pages. Addresses, lengths and offsets in bytes. */
-export type FillStep = { readonly do: 'fill'; readonly actor: number; readonly file: Slot<'fd'>; readonly runs: readonly Run[] }
+export type FillStep = {
+  readonly do: 'fill'
+  readonly actor: number
+  readonly file: Slot<'fd'>
+  readonly runs: readonly Run[]
+}
 export type Run = { readonly address: number; readonly length: number; readonly offset: number }
 
 /** Gives open files of the host to a task, at these numbers; without a number at any, told in `result`. */
@@ -86,7 +110,12 @@ export type Spawn =
   | { readonly kind: 'thread'; readonly process: number }
 
 /** Ends a task with a wait status. Its parent finds a zombie, or with `reap` waits for it at once. */
-export type EndStep = { readonly do: 'end'; readonly actor: number; readonly status: number; readonly reap: number | undefined }
+export type EndStep = {
+  readonly do: 'end'
+  readonly actor: number
+  readonly status: number
+  readonly reap: number | undefined
+}
 
 /** What only the coordinator can do, by name and data. */
 export type HostStep = { readonly do: 'host'; readonly act: HostAct }

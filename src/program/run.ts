@@ -1,12 +1,27 @@
 // Runs a program: the coordinator's calls one after another, those of a task in tables, and everything undone when a
 // step fails. Tasks are traced from their first instruction on and die with us (PTRACE_O_EXITKILL) until they are let go.
+// It is long: the kinds of steps share slots, tasks and what is to be undone, and are told here side by side.
 import { BardoError } from '../base/errors.ts'
 import { interrupted } from '../base/interrupt.ts'
 import { log } from '../base/log.ts'
 import { progress } from '../base/progress.ts'
 import {
-  AT_REMOVEDIR, CLONE_FILES, CLONE_FS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, O_CREAT, O_EXCL,
-  PTRACE_EVENT_STOP, PTRACE_O_SUSPEND_SECCOMP, PTRACE_O_TRACECLONE, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, SIGCHLD, SIGKILL,
+  AT_REMOVEDIR,
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_SIGHAND,
+  CLONE_SYSVSEM,
+  CLONE_THREAD,
+  CLONE_VM,
+  O_CREAT,
+  O_EXCL,
+  PTRACE_EVENT_STOP,
+  PTRACE_O_SUSPEND_SECCOMP,
+  PTRACE_O_TRACECLONE,
+  PTRACE_O_TRACEFORK,
+  PTRACE_O_TRACEVFORK,
+  SIGCHLD,
+  SIGKILL,
 } from '../linux/constants.ts'
 import { Arena, syscall, type Word } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
@@ -20,8 +35,20 @@ import { copyRuns, fillMemory, sharedMemory } from './fill.ts'
 import { letGo, prepareLeaving } from './leave.ts'
 import { PassSocket } from './pass.ts'
 import {
-  HOST, isSlot, type Argument, type CallStep, type EndStep, type HostStep, type LoadStep, type Memory, type PassStep,
-  type Program, type Slot, type SpawnStep, type Step, type ThreadState,
+  HOST,
+  isSlot,
+  type Argument,
+  type CallStep,
+  type EndStep,
+  type HostStep,
+  type LoadStep,
+  type Memory,
+  type PassStep,
+  type Program,
+  type Slot,
+  type SpawnStep,
+  type Step,
+  type ThreadState,
 } from './program.ts'
 import { slotsOf } from './slots.ts'
 import { cloneArgs, pidRefused, spawnRoot } from './spawn.ts'
@@ -62,7 +89,9 @@ export class Runner {
   readonly #names: { readonly at: number; readonly base: string; readonly flags: number }[] = []
   #socket: PassSocket | undefined
   /** Tasks to be made by one maker, gathered. */
-  #clones: { maker: number; isThread: boolean; steps: { step: Step & SpawnStep; task: number; flags: number }[] } | undefined
+  #clones:
+    | { maker: number; isThread: boolean; steps: { step: Step & SpawnStep; task: number; flags: number }[] }
+    | undefined
   #table: { table: Table; actor: number; calls: { step: Step & CallStep; index: number }[] } | undefined
 
   constructor(program: Program, suspendsSeccomp: boolean) {
@@ -86,7 +115,11 @@ export class Runner {
       this.#flush()
       for (const pid of this.#processes) this.#leave(pid)
       progress.end()
-      letGo([...this.#processes].map(pid => this.#threadsOf(pid)), this.#states, finish)
+      letGo(
+        [...this.#processes].map(pid => this.#threadsOf(pid)),
+        this.#states,
+        finish,
+      )
     } catch (error) {
       this.#abort()
       throw error
@@ -276,7 +309,9 @@ export class Runner {
     return step.args.some(
       argument =>
         typeof argument === 'object' &&
-        (isSlot(argument) ? uses(argument) : argument.kind === 'memory' && argument.holds.some(({ slot }) => uses(slot))),
+        (isSlot(argument)
+          ? uses(argument)
+          : argument.kind === 'memory' && argument.holds.some(({ slot }) => uses(slot))),
     )
   }
 
@@ -289,7 +324,8 @@ export class Runner {
       return table.put(text)
     }
     if (isSlot(argument)) return this.#value(argument)
-    if (argument.kind === 'fd-path') throw new BardoError('bug', 'a path of our own descriptors means nothing in a task')
+    if (argument.kind === 'fd-path')
+      throw new BardoError('bug', 'a path of our own descriptors means nothing in a task')
     const put = (memory: Memory): number => table.put(this.#filled(memory, put))
     return put(argument)
   }
@@ -313,7 +349,8 @@ export class Runner {
       }
       for (const { step, index } of calls) {
         const result = table.result(index)
-        if (result < 0 && result >= -4095 && !step.accept.includes(-result)) throw taskRefusal(step, result, pending.actor)
+        if (result < 0 && result >= -4095 && !step.accept.includes(-result))
+          throw taskRefusal(step, result, pending.actor)
         this.#values.set(step.result.id, result < 0 && result >= -4095 ? -1 : result)
       }
     } finally {
@@ -324,9 +361,14 @@ export class Runner {
   #pass(step: PassStep): void {
     const made = this.#made(step.actor)
     const lent = step.files.filter(({ number }) => number === undefined)
-    const numbers = this.#socket!.lend(made, lent.map(({ file }) => this.#value(file)))
+    const numbers = this.#socket!.lend(
+      made,
+      lent.map(({ file }) => this.#value(file)),
+    )
     lent.forEach(({ result }, index) => result !== undefined && this.#values.set(result.id, numbers[index]!))
-    const placed = step.files.flatMap(({ file, number, cloexec }) => (number === undefined ? [] : [{ ours: this.#value(file), number, cloexec }]))
+    const placed = step.files.flatMap(({ file, number, cloexec }) =>
+      number === undefined ? [] : [{ ours: this.#value(file), number, cloexec }],
+    )
     this.#socket!.place(made, placed)
   }
 
@@ -334,7 +376,10 @@ export class Runner {
 
   get #options(): number {
     return (
-      PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | (this.#suspendsSeccomp ? PTRACE_O_SUSPEND_SECCOMP : 0)
+      PTRACE_O_TRACECLONE |
+      PTRACE_O_TRACEFORK |
+      PTRACE_O_TRACEVFORK |
+      (this.#suspendsSeccomp ? PTRACE_O_SUSPEND_SECCOMP : 0)
     )
   }
 
@@ -377,7 +422,12 @@ export class Runner {
   /** Whether a step makes one more of the tasks that are being gathered, by the same maker. */
   #isNextClone(step: Step): boolean {
     const clones = this.#clones
-    return step.do === 'spawn' && clones !== undefined && clones.maker === step.actor && clones.isThread === (step.spawn.kind === 'thread')
+    return (
+      step.do === 'spawn' &&
+      clones !== undefined &&
+      clones.maker === step.actor &&
+      clones.isThread === (step.spawn.kind === 'thread')
+    )
   }
 
   /** Makes the tasks that were gathered, in one table of their maker: it stops at each birth. */
@@ -516,15 +566,27 @@ const sizeOf = (args: readonly Argument[]): number =>
   args.reduce<number>((sum, argument) => {
     if (typeof argument === 'string') return sum + argument.length * 3 + 16
     if (typeof argument !== 'object' || argument.kind !== 'memory') return sum
-    return sum + argument.bytes.length + 16 + argument.pointers.reduce((inner, { memory }) => inner + memory.bytes.length + 16, 0)
+    return (
+      sum +
+      argument.bytes.length +
+      16 +
+      argument.pointers.reduce((inner, { memory }) => inner + memory.bytes.length + 16, 0)
+    )
   }, 0)
 
 function taskRefusal(step: Step & CallStep, result: number, actor: number): BardoError {
-  return refusal(step.name, result, ...shownArguments(step.args)).about(`task ${actor}, ${step.for.what}; phase ${step.for.phase}`)
+  return refusal(step.name, result, ...shownArguments(step.args)).about(
+    `task ${actor}, ${step.for.what}; phase ${step.for.phase}`,
+  )
 }
 
 const shownArguments = (args: readonly Argument[]): (number | bigint | string)[] =>
   args.map(argument =>
-    typeof argument !== 'object' ? argument : isSlot(argument) ? `$${argument.id}` : argument.kind === 'fd-path' ? `fd $${argument.of.id}` : `${argument.bytes.length} bytes`,
+    typeof argument !== 'object'
+      ? argument
+      : isSlot(argument)
+        ? `$${argument.id}`
+        : argument.kind === 'fd-path'
+          ? `fd $${argument.of.id}`
+          : `${argument.bytes.length} bytes`,
   )
-

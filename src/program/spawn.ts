@@ -2,8 +2,18 @@
 // only, and an executable of a few bytes that waits to be seized.
 import { BardoError } from '../base/errors.ts'
 import {
-  AT_EMPTY_PATH, CLONE_PARENT, CLONE_VFORK, CLONE_VM, ENOSYS, EPERM, MREMAP_FIXED, MREMAP_MAYMOVE, PAGE_SIZE,
-  PTRACE_EVENT_STOP, SIGCHLD, SIGKILL,
+  AT_EMPTY_PATH,
+  CLONE_PARENT,
+  CLONE_VFORK,
+  CLONE_VM,
+  ENOSYS,
+  EPERM,
+  MREMAP_FIXED,
+  MREMAP_MAYMOVE,
+  PAGE_SIZE,
+  PTRACE_EVENT_STOP,
+  SIGCHLD,
+  SIGKILL,
 } from '../linux/constants.ts'
 import { REG } from '../linux/arch/x86-64.ts'
 import { Arena, loadCode } from '../linux/ffi.ts'
@@ -21,26 +31,73 @@ const PTRACE_O_EXITKILL = 1 << 20
 // touches no stack below it (it never returns).
 const CODE = Uint8Array.of(
   0x53, // push rbx
-  0x48, 0x89, 0xfb, // mov rbx, rdi
-  0x48, 0x8b, 0x3b, // mov rdi, [rbx]
-  0x48, 0x8b, 0x73, 0x08, // mov rsi, [rbx+8]
-  0xb8, 0xb3, 0x01, 0x00, 0x00, // mov eax, 435 (clone3)
-  0x0f, 0x05, // syscall
-  0x48, 0x85, 0xc0, // test rax, rax
-  0x74, 0x06, // jz child
-  0x48, 0x89, 0x43, 0x38, // mov [rbx+56], rax
+  0x48,
+  0x89,
+  0xfb, // mov rbx, rdi
+  0x48,
+  0x8b,
+  0x3b, // mov rdi, [rbx]
+  0x48,
+  0x8b,
+  0x73,
+  0x08, // mov rsi, [rbx+8]
+  0xb8,
+  0xb3,
+  0x01,
+  0x00,
+  0x00, // mov eax, 435 (clone3)
+  0x0f,
+  0x05, // syscall
+  0x48,
+  0x85,
+  0xc0, // test rax, rax
+  0x74,
+  0x06, // jz child
+  0x48,
+  0x89,
+  0x43,
+  0x38, // mov [rbx+56], rax
   0x5b, // pop rbx
   0xc3, // ret
-  0x48, 0x8b, 0x7b, 0x10, // child: mov rdi, [rbx+16]
-  0x48, 0x8b, 0x73, 0x18, // mov rsi, [rbx+24]
-  0x48, 0x8b, 0x53, 0x20, // mov rdx, [rbx+32]
-  0x4c, 0x8b, 0x53, 0x28, // mov r10, [rbx+40]
-  0x4c, 0x8b, 0x43, 0x30, // mov r8, [rbx+48]
-  0xb8, 0x42, 0x01, 0x00, 0x00, // mov eax, 322 (execveat)
-  0x0f, 0x05, // syscall
-  0xbf, 0x7f, 0x00, 0x00, 0x00, // mov edi, 127
-  0xb8, 0x3c, 0x00, 0x00, 0x00, // mov eax, 60 (exit)
-  0x0f, 0x05, // syscall
+  0x48,
+  0x8b,
+  0x7b,
+  0x10, // child: mov rdi, [rbx+16]
+  0x48,
+  0x8b,
+  0x73,
+  0x18, // mov rsi, [rbx+24]
+  0x48,
+  0x8b,
+  0x53,
+  0x20, // mov rdx, [rbx+32]
+  0x4c,
+  0x8b,
+  0x53,
+  0x28, // mov r10, [rbx+40]
+  0x4c,
+  0x8b,
+  0x43,
+  0x30, // mov r8, [rbx+48]
+  0xb8,
+  0x42,
+  0x01,
+  0x00,
+  0x00, // mov eax, 322 (execveat)
+  0x0f,
+  0x05, // syscall
+  0xbf,
+  0x7f,
+  0x00,
+  0x00,
+  0x00, // mov edi, 127
+  0xb8,
+  0x3c,
+  0x00,
+  0x00,
+  0x00, // mov eax, 60 (exit)
+  0x0f,
+  0x05, // syscall
 )
 
 /**
@@ -49,14 +106,32 @@ const CODE = Uint8Array.of(
  */
 function waiter(socket: number): Uint8Array {
   const code = Uint8Array.of(
-    0x31, 0xc0, // xor eax, eax (read)
-    0xbf, 0, 0, 0, 0, // mov edi, socket
-    0x48, 0x89, 0xe6, // mov rsi, rsp
-    0xba, 0x01, 0x00, 0x00, 0x00, // mov edx, 1
-    0x0f, 0x05, // syscall
-    0x31, 0xff, // xor edi, edi
-    0xb8, 0xe7, 0x00, 0x00, 0x00, // mov eax, 231 (exit_group)
-    0x0f, 0x05, // syscall
+    0x31,
+    0xc0, // xor eax, eax (read)
+    0xbf,
+    0,
+    0,
+    0,
+    0, // mov edi, socket
+    0x48,
+    0x89,
+    0xe6, // mov rsi, rsp
+    0xba,
+    0x01,
+    0x00,
+    0x00,
+    0x00, // mov edx, 1
+    0x0f,
+    0x05, // syscall
+    0x31,
+    0xff, // xor edi, edi
+    0xb8,
+    0xe7,
+    0x00,
+    0x00,
+    0x00, // mov eax, 231 (exit_group)
+    0x0f,
+    0x05, // syscall
   )
   new DataView(code.buffer).setInt32(3, socket, true)
   return code
@@ -250,4 +325,3 @@ export function parkedParts(): ParkedPart[] {
       return part
     })
 }
-

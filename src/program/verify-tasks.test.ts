@@ -16,8 +16,12 @@ const rules: readonly Rule[] = [
       said.end(75, 76)
     },
     [
-      'task 70 is used before it is made', 'task 71 is used before it is made', 'task 72 is used before it is made',
-      'task 73 is used before it is made', 'task 75 is used before it is made', 'task 76 is used before it is made',
+      'task 70 is used before it is made',
+      'task 71 is used before it is made',
+      'task 72 is used before it is made',
+      'task 73 is used before it is made',
+      'task 75 is used before it is made',
+      'task 76 is used before it is made',
     ],
     said => {
       said.child(ROOT, 70)
@@ -69,7 +73,7 @@ const rules: readonly Rule[] = [
     },
   ],
   [
-    'an id is one task\'s, even if that has ended',
+    "an id is one task's, even if that has ended",
     said => {
       said.child(ROOT, 70)
       said.end(70, ROOT)
@@ -95,8 +99,10 @@ const rules: readonly Rule[] = [
       said.state(72)
     },
     [
-      'task 70 is made by the coordinator, which makes the root alone', 'a second root 71 is made',
-      'the root 72 is made by task 66', 'a second root 72 is made',
+      'task 70 is made by the coordinator, which makes the root alone',
+      'a second root 71 is made',
+      'the root 72 is made by task 66',
+      'a second root 72 is made',
     ],
     () => {},
   ],
@@ -238,14 +244,15 @@ const rules: readonly Rule[] = [
     said => said.place(ROOT, said.open(HOST), 2 ** 31 - 1),
   ],
   [
-    'the socket\'s number is no task\'s',
+    "the socket's number is no task's",
     said => {
       said.place(ROOT, said.open(HOST), SOCKET)
       said.call(ROOT, 'dup3', 0, SOCKET, 0)
     },
     [
       'a file is placed on 1000, the descriptor by which files are passed',
-      'a file is placed on 1000, the descriptor by which files are passed', 'two files are placed on descriptor 1000',
+      'a file is placed on 1000, the descriptor by which files are passed',
+      'two files are placed on descriptor 1000',
     ],
     said => said.place(ROOT, said.open(HOST), SOCKET - 1, SOCKET + 1),
   ],
@@ -279,7 +286,9 @@ const rules: readonly Rule[] = [
       said.call(ROOT, 'recvmsg', 3, 0, 0)
     },
     [
-      'task 66 may not call execve', 'task 66 may not call exit', 'task 66 may not call ptrace',
+      'task 66 may not call execve',
+      'task 66 may not call exit',
+      'task 66 may not call ptrace',
       'task 66 may not call recvmsg',
     ],
     said => {
@@ -300,8 +309,12 @@ const rules: readonly Rule[] = [
       said.state(70)
     },
     [
-      'task 66 may not call kill', 'task 66 may not call tgkill', 'task 66 may not call rt_sigqueueinfo',
-      'task 66 may not call prlimit64', 'task 66 may not call setpriority', 'task 70 may not call kill',
+      'task 66 may not call kill',
+      'task 66 may not call tgkill',
+      'task 66 may not call rt_sigqueueinfo',
+      'task 66 may not call prlimit64',
+      'task 66 may not call setpriority',
+      'task 70 may not call kill',
     ],
     said => {
       said.thread(ROOT, 67)

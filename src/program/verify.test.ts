@@ -65,13 +65,13 @@ const rules: readonly Rule[] = [
     said => said.call(ROOT, 'ftruncate', said.open(ROOT), said.call(HOST, 'getpid')),
   ],
   [
-    'a file of a task is not the coordinator\'s',
+    "a file of a task is not the coordinator's",
     said => said.call(HOST, 'fchdir', said.open(ROOT)),
     [`the coordinator uses slot $1 of task ${ROOT}`],
     said => said.call(HOST, 'fchdir', said.open(HOST)),
   ],
   [
-    'and not another task\'s, unless they share their descriptors',
+    "and not another task's, unless they share their descriptors",
     said => {
       said.child(ROOT, 70)
       said.call(70, 'fchdir', said.open(ROOT))
@@ -88,7 +88,7 @@ const rules: readonly Rule[] = [
     },
   ],
   [
-    'what is passed, and what is filled from, is the coordinator\'s',
+    "what is passed, and what is filled from, is the coordinator's",
     said => {
       const file = said.open(ROOT)
       said.builder.fillMemory(purpose, ROOT, file, [{ address: 4096, length: 4096, offset: 0 }])
@@ -130,7 +130,8 @@ const rules: readonly Rule[] = [
       said.state(70)
     },
     [
-      `task ${ROOT} uses memory &1 of the coordinator`, `the coordinator uses memory &3 of task ${ROOT}`,
+      `task ${ROOT} uses memory &1 of the coordinator`,
+      `the coordinator uses memory &3 of task ${ROOT}`,
       `task 70 uses memory &5 of task ${ROOT}`,
     ],
     said => {
@@ -242,16 +243,24 @@ const rules: readonly Rule[] = [
     'shared memory has a size, and copies are of bytes',
     said => {
       const result = said.shared(0)
-      const runs = [{ address: 0, length: 10, offset: 0 }, { address: 5, length: 10, offset: -2 }]
+      const runs = [
+        { address: 0, length: 10, offset: 0 },
+        { address: 5, length: 10, offset: -2 },
+      ]
       said.builder.host(purpose, { name: 'copy', from: said.slot(HOST), to: result, runs })
     },
     [
-      'shared memory of 0 bytes', 'slot $2 is used before it is made', 'a run is of no whole bytes',
+      'shared memory of 0 bytes',
+      'slot $2 is used before it is made',
+      'a run is of no whole bytes',
       'two runs write to one place, 0x5',
     ],
     said => {
       const result = said.shared(4096)
-      const runs = [{ address: 0, length: 10, offset: 0 }, { address: 10, length: 10, offset: 3 }]
+      const runs = [
+        { address: 0, length: 10, offset: 0 },
+        { address: 10, length: 10, offset: 3 },
+      ]
       said.builder.host(purpose, { name: 'copy', from: said.open(HOST), to: result, runs })
     },
   ],
@@ -273,11 +282,11 @@ describe('rules of slots and memory', () => {
 
 describe('the root', () => {
   test('is made', () => {
-    expect(found(() => {}).map(({ what, where }) => [what, where])).toEqual(
-      [['the root, process 66, is never made', 'a program of no steps']],
-    )
+    expect(found(() => {}).map(({ what, where }) => [what, where])).toEqual([
+      ['the root, process 66, is never made', 'a program of no steps'],
+    ])
   })
-  test('has the id of the program\'s root', () => {
+  test("has the id of the program's root", () => {
     const errors = found(said => {
       said.root(67)
       said.state(67)

@@ -1,13 +1,26 @@
 // Checks a whole program before its first step is run: all that is wrong with it is told at once, nothing is touched.
 // One walk over the steps, with a record of what each has made: time grows with the program, not with its square.
-// It is in the way of every restore: it loads nothing but what it needs, and makes no text unless it finds something.
+// It is long, a rule after the other, and in the way of every restore: it loads nothing but what it needs, and makes no text unless it finds something.
 import type { BardoError } from '../base/errors.ts'
 import { CLONE_FILES, PAGE_SIZE } from '../linux/constants.ts'
 import { Descriptors } from './descriptors.ts'
 import { Findings } from './findings.ts'
 import {
-  HOST, isSlot, type Actor, type Argument, type CallStep, type EndStep, type HostStep, type LoadStep, type Memory,
-  type PassStep, type Program, type Run, type Slot, type SpawnStep, type Step,
+  HOST,
+  isSlot,
+  type Actor,
+  type Argument,
+  type CallStep,
+  type EndStep,
+  type HostStep,
+  type LoadStep,
+  type Memory,
+  type PassStep,
+  type Program,
+  type Run,
+  type Slot,
+  type SpawnStep,
+  type Step,
 } from './program.ts'
 import { objectionTo } from './task-calls.ts'
 
@@ -185,7 +198,7 @@ class Verifier {
     // A number that the coordinator knows can be told to any task; what a task has is in that task alone.
     if (made.table === table || (made.table === undefined && slot.kind === 'value')) return
     const user = task === undefined ? HOST : task.id
-    const why = made.table === undefined ? 'it must be passed to the task' : 'it is in that task\'s own table'
+    const why = made.table === undefined ? 'it must be passed to the task' : "it is in that task's own table"
     this.#wrong(`foreign ${id} ${user}`, index, `${nameOf(user)} uses slot $${id} of ${nameOf(slot.actor)}`, why)
   }
 

@@ -6,7 +6,15 @@ import type { Build, Maker, TaskBuild } from '../kinds/kind.ts'
 import { F_DUPFD_CLOEXEC, O_CLOEXEC, PAGE_SIZE } from '../linux/constants.ts'
 import type { CallName } from '../linux/nr.ts'
 import type { ProgramBuilder } from '../program/build.ts'
-import { HOST, type Actor, type Argument, type Memory, type Phase, type Purpose, type Slot } from '../program/program.ts'
+import {
+  HOST,
+  type Actor,
+  type Argument,
+  type Memory,
+  type Phase,
+  type Purpose,
+  type Slot,
+} from '../program/program.ts'
 import type { FilePlan } from './files.ts'
 import { readPagemap, toRun } from './load.ts'
 
@@ -74,10 +82,15 @@ export class RestoreBuild implements Build {
 
   constructor(
     parts: {
-      images: ImageDirectory; options: RestoreOptions; program: ProgramBuilder; files: FilePlan; report: Report
+      images: ImageDirectory
+      options: RestoreOptions
+      program: ProgramBuilder
+      files: FilePlan
+      report: Report
       pids: ReadonlySet<number>
     },
-    purpose: Purpose, shared: SharedBuild = { made: new Map(), making: [], leaders: new Map() },
+    purpose: Purpose,
+    shared: SharedBuild = { made: new Map(), making: [], leaders: new Map() },
   ) {
     this.images = parts.images
     this.options = parts.options
@@ -92,8 +105,16 @@ export class RestoreBuild implements Build {
   /** The same build, saying for another purpose. */
   as(purpose: Purpose): RestoreBuild {
     return new RestoreBuild(
-      { images: this.images, options: this.options, program: this.program, files: this.#files, report: this.#report, pids: this.#pids },
-      purpose, this.#shared,
+      {
+        images: this.images,
+        options: this.options,
+        program: this.program,
+        files: this.#files,
+        report: this.#report,
+        pids: this.#pids,
+      },
+      purpose,
+      this.#shared,
     )
   }
 
@@ -120,7 +141,8 @@ export class RestoreBuild implements Build {
   get<K extends string | number, V>(maker: Maker<K, V>, key: K): V {
     const name = `${maker.name} ${key}`
     if (this.#shared.made.has(name)) return this.#shared.made.get(name) as V
-    if (this.#shared.making.includes(name)) throw new RangeError(`objects need each other: ${[...this.#shared.making, name].join(' -> ')}`)
+    if (this.#shared.making.includes(name))
+      throw new RangeError(`objects need each other: ${[...this.#shared.making, name].join(' -> ')}`)
     this.#shared.making.push(name)
     try {
       const value = maker.make(key, this.as({ what: name, phase: this.#purpose.phase }))
@@ -140,7 +162,10 @@ export class RestoreBuild implements Build {
     const found = this.options.inherited.find(one => one.key === key)
     if (found?.fd === undefined) return undefined
     const { fd } = found
-    return this.get({ name: `descriptor ${fd} of ours for`, make: (_, at) => at.open('fcntl', fd, F_DUPFD_CLOEXEC, 0) }, key)
+    return this.get(
+      { name: `descriptor ${fd} of ours for`, make: (_, at) => at.open('fcntl', fd, F_DUPFD_CLOEXEC, 0) },
+      key,
+    )
   }
 
   fileState(id: number): { readonly type: string; readonly state: unknown } | undefined {
@@ -160,7 +185,11 @@ export class RestoreBuild implements Build {
     if (pid === undefined) throw new BardoError('bad-image', `no process has file ${id} as a descriptor`)
     // Said before the tables are given: those of all tasks are empty then.
     const purpose = { what: this.#purpose.what, phase: 'descriptors' } as const
-    this.program.pass(purpose, pid, files.map(({ file, number }) => ({ file, number, cloexec: false })))
+    this.program.pass(
+      purpose,
+      pid,
+      files.map(({ file, number }) => ({ file, number, cloexec: false })),
+    )
     const sayer = this.task(pid, purpose)
     say(sayer)
     sayer.done()
@@ -180,13 +209,24 @@ export class RestoreBuild implements Build {
     const { head, rest } = this.images.readHeaded('SHMEM_PAGEMAP', id)
     const { runs } = readPagemap(rest, head.pages_id, `shared memory ${id}`, Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE)
     if (runs.length > 0)
-      this.program.host(this.#purpose, { name: 'copy', from: this.pages(head.pages_id), to: file, runs: runs.map(toRun) })
+      this.program.host(this.#purpose, {
+        name: 'copy',
+        from: this.pages(head.pages_id),
+        to: file,
+        runs: runs.map(toRun),
+      })
   }
 
   /** The open file of pages-`id`.img, in the program. */
   pages(id: number): Slot<'fd'> {
     const make = (of: number): Slot<'fd'> =>
-      this.as({ what: `pages-${of}.img`, phase: 'files' }).open('openat', this.images.fd, `pages-${of}.img`, O_CLOEXEC, 0)
+      this.as({ what: `pages-${of}.img`, phase: 'files' }).open(
+        'openat',
+        this.images.fd,
+        `pages-${of}.img`,
+        O_CLOEXEC,
+        0,
+      )
     return this.get({ name: 'pages', make }, id)
   }
 

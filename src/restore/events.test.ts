@@ -76,14 +76,18 @@ test('an eventfd is filled by a write, which takes 64 bits', () => {
 
 test('an eventfd that no write can fill is refused', () => {
   add(1, 'EVENTFD', { counter: (1n << 64n) - 1n })
-  expect(said(1)).toEqual(['unsupported: cannot restore the file: an eventfd whose counter has overflown is not supported'])
+  expect(said(1)).toEqual([
+    'unsupported: cannot restore the file: an eventfd whose counter has overflown is not supported',
+  ])
 })
 
 test('a timerfd is armed late, its ticks behind', () => {
   add(1, 'TIMERFD', { ...timer, vsec: 3n, vnsec: 7n, ticks: 2n })
   const lines = said(1)
   expect(lines.map(line => line.replace(/\(.*/, ''))).toEqual([
-    'host: timerfd_create', 'host: timerfd_settime', 'host: ioctl',
+    'host: timerfd_create',
+    'host: timerfd_settime',
+    'host: ioctl',
   ])
 })
 
@@ -161,6 +165,8 @@ test('a memfd that is not whole is refused', () => {
   writer.addAll('SHMEM_PAGEMAP', [9], [{ vaddr: 8192n, compat_nr_pages: 0, nr_pages: 1n, flags: 4 }])
   for (const inode_id of [3, 4, 5]) add(inode_id, 'MEMFD', { pos: 0n, inode_id })
   expect(said(3)).toEqual(['bad-image: a pagemap has pages out of order or of bounds'])
-  expect(said(4)).toEqual(['unsupported: cannot restore the file: a memfd of huge pages (MFD_HUGETLB) is not supported'])
+  expect(said(4)).toEqual([
+    'unsupported: cannot restore the file: a memfd of huge pages (MFD_HUGETLB) is not supported',
+  ])
   expect(said(5)).toEqual(['bad-image: memfd.img has no inode 5'])
 })

@@ -1,4 +1,5 @@
 // Files of an image become a program; the program's calls are made here one by one, and Linux is asked what came of it.
+// It is long: a file of each sort, each with its own setting.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import {
   closeSync,

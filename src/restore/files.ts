@@ -75,7 +75,8 @@ export class FilePlan {
     const kind = kindOfType(entry.type)
     const fields = entry as unknown as Record<string, Record<string, unknown> | undefined>
     // What has no kind yet has a state all the same, for those who know it by name: CRIU's shared memory is a memfd.
-    const inner = kind === undefined ? Object.values(fields).find(value => typeof value === 'object') : fields[kind.field]
+    const inner =
+      kind === undefined ? Object.values(fields).find(value => typeof value === 'object') : fields[kind.field]
     if (kind !== undefined && (inner === undefined || inner['id'] !== entry.id))
       throw new BardoError('bad-image', `file ${entry.id} of type ${kind.type} has no state in files.img, or another's`)
     return { entry, kind, state: inner ?? {} }

@@ -53,7 +53,9 @@ export function readHost(): Host {
     nice: parseStat(readFile(AT_FDCWD, '/proc/self/stat')!).nice,
     personality: syscall(NR.personality, 0xffffffff),
     credentials: credentialsOf(status, syscall(NR.prctl, PR_GET_SECUREBITS)),
-    inheritedLimits: limits.map((limit, resource) => (resource === RLIMIT_NOFILE ? { ...limit, cur: BigInt(descriptorsMax) } : limit)),
+    inheritedLimits: limits.map((limit, resource) =>
+      resource === RLIMIT_NOFILE ? { ...limit, cur: BigInt(descriptorsMax) } : limit,
+    ),
     oom_score_adj: Number(text('/proc/self/oom_score_adj')),
     descriptors: readDirectory(AT_FDCWD, '/proc/self/fd').map(Number),
     descriptorsMax,
@@ -70,6 +72,8 @@ function raiseDescriptors(limit: Limit): number {
 }
 
 function kernelIsAtLeast(major: number, minor: number): boolean {
-  const [a = 0, b = 0] = text('/proc/sys/kernel/osrelease').split('.').map(part => parseInt(part, 10))
+  const [a = 0, b = 0] = text('/proc/sys/kernel/osrelease')
+    .split('.')
+    .map(part => parseInt(part, 10))
   return a > major || (a === major && b >= minor)
 }

@@ -50,16 +50,32 @@ export function runtimeDirectory(): string {
   return path
 }
 
-/** Starts ourselves anew as the keeper, in a session of its own, with the master as its descriptor 3. */
+/** The descriptors of a keeper. */
+const [MASTER, LISTENER] = [3, 4]
+
+/** A socket at which the terminal of `root` can be asked for: from here on `attach` finds it, and waits for the keeper. */
+function listenFor(root: number): number {
+  const path = `${runtimeDirectory()}/${root}`
+  // One that is there was left behind: its process, which had this pid, is gone.
+  sys('unlinkat', AT_FDCWD, path, 0)
+  const listener = must('socket', AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+  const address = unixAddress(path)
+  const umask = must('umask', 0o077)
+  must('bind', listener, address, address.length)
+  must('umask', umask)
+  must('listen', listener, 4)
+  return listener
+}
+
+/** Starts ourselves anew as the keeper, in a session of its own. */
 function startKeeper(master: number, root: number): void {
-  runtimeDirectory()
+  const listener = listenFor(root)
+  // A terminal that goes away tells all of its foreground group, which the new process is in until it leaves the session.
+  setAction(SIGHUP, SIG_IGN)
   const inside = Bun.main.startsWith('/$bunfs/')
   const program = inside ? [process.execPath] : [process.execPath, '--no-env-file', '--config=/dev/null', Bun.main]
   Bun.spawn([...program, '--keep-terminal', String(root)], {
-    stdin: 'ignore',
-    stdout: 'ignore',
-    stderr: 'ignore',
-    stdio: ['ignore', 'ignore', 'ignore', master],
+    stdio: ['ignore', 'ignore', 'ignore', master, listener],
     detached: true,
     cwd: '/',
   }).unref()
@@ -96,28 +112,23 @@ function say(fd: number, text: string): void {
   sys('write', fd, text, text.length)
 }
 
-/** The keeper's whole life: `--keep-terminal ROOT` with the master as descriptor 3. */
+/** The keeper's whole life: `--keep-terminal ROOT`, with the master and the listening socket as descriptors 3 and 4. */
 export function keepTerminal(root: number): number {
-  const master = 3
   setAction(SIGHUP, SIG_IGN)
   const path = `${runtimeDirectory()}/${root}`
   const ended = sys('pidfd_open', root, 0)
-  if (ended < 0) return 0
-  // The terminal is its own: nobody else has a master of a pty, which hangs up when this process ends.
-  sys('unlinkat', AT_FDCWD, path, 0)
-  const listener = must('socket', AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
-  const address = unixAddress(path)
-  must('umask', 0o077)
-  must('bind', listener, address, address.length)
-  must('listen', listener, 4)
+  if (ended < 0) {
+    sys('unlinkat', AT_FDCWD, path, 0)
+    return 0
+  }
   let guest = -1
   let paused = false
   for (;;) {
     // While a guest shows the terminal, what is said goes there.
     const [said, called, left, over] = poll(
       [
-        { fd: guest < 0 && !paused ? master : -1, events: POLLIN },
-        { fd: listener, events: POLLIN },
+        { fd: guest < 0 && !paused ? MASTER : -1, events: POLLIN },
+        { fd: LISTENER, events: POLLIN },
         { fd: guest, events: POLLIN },
         { fd: ended, events: POLLIN },
       ],
@@ -125,7 +136,7 @@ export function keepTerminal(root: number): number {
     ) as [number, number, number, number]
     paused = false
     if (said !== 0) {
-      const piece = readSome(master, PIECE)
+      const piece = readSome(MASTER, PIECE)
       paused = typeof piece === 'number' && piece !== -EAGAIN && piece !== -EINTR
     }
     if (left !== 0) {
@@ -133,7 +144,7 @@ export function keepTerminal(root: number): number {
       guest = -1
     }
     if (called !== 0) {
-      const caller = sys('accept4', listener, 0, 0, SOCK_CLOEXEC)
+      const caller = sys('accept4', LISTENER, 0, 0, SOCK_CLOEXEC)
       if (caller >= 0 && isOurs(caller)) {
         // Who comes later takes it over: the one before may be in a window that is out of reach.
         if (guest >= 0) {
@@ -141,7 +152,7 @@ export function keepTerminal(root: number): number {
           sys('close', guest)
         }
         guest = caller
-        sendFile(guest, master)
+        sendFile(guest, MASTER)
       } else if (caller >= 0) sys('close', caller)
     }
     if (over !== 0) {

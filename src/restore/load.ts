@@ -62,7 +62,12 @@ function checkedPid(value: number, what: string): number {
 }
 
 /** Reads runs of a pagemap: rising, whole pages, in user memory; the bytes of all lie one after another in the pages file. */
-export function readPagemap(entries: readonly pagemap_entry[], pagesId: number, where: string, limit = TASK_SIZE): Pages {
+export function readPagemap(
+  entries: readonly pagemap_entry[],
+  pagesId: number,
+  where: string,
+  limit = TASK_SIZE,
+): Pages {
   const runs: PageRun[] = []
   let offset = 0
   let last = -1
@@ -70,12 +75,14 @@ export function readPagemap(entries: readonly pagemap_entry[], pagesId: number, 
     const start = Number(entry.vaddr)
     const count = Number(entry.nr_pages ?? BigInt(entry.compat_nr_pages))
     const end = start + count * PAGE_SIZE
-    if (start % PAGE_SIZE !== 0 || count < 0 || end > limit || start < last) throw bad('a pagemap has pages out of order or of bounds', where)
+    if (start % PAGE_SIZE !== 0 || count < 0 || end > limit || start < last)
+      throw bad('a pagemap has pages out of order or of bounds', where)
     last = end
     const flags = entry.flags ?? PE.PRESENT
     if (entry.in_parent === true || (flags & PE.PARENT) !== 0)
       throw new BardoError('unsupported', 'pages in a parent image (incremental dumps) are not supported yet', {
-        where, hint: 'make a full dump',
+        where,
+        hint: 'make a full dump',
       })
     // Entries that are only lazy have no bytes here.
     if ((flags & PE.PRESENT) === 0) continue
@@ -89,7 +96,8 @@ function checkMappings(vmas: readonly vma_entry[], where: string): void {
   let last = 0
   for (const vma of vmas) {
     const [start, end] = [Number(vma.start), Number(vma.end)]
-    if (start >= end || start % PAGE_SIZE !== 0 || end % PAGE_SIZE !== 0 || start < last) throw bad('its mappings overlap or are not of whole pages', where)
+    if (start >= end || start % PAGE_SIZE !== 0 || end % PAGE_SIZE !== 0 || start < last)
+      throw bad('its mappings overlap or are not of whole pages', where)
     if (end > TASK_SIZE && (vma.status & STATUS.VSYSCALL) === 0) throw bad('a mapping is outside of user memory', where)
     last = end
   }
@@ -98,19 +106,26 @@ function checkMappings(vmas: readonly vma_entry[], where: string): void {
 const NO_MM = { vmas: [], mm_saved_auxv: [], aios: [] } as unknown as mm_entry
 
 function readTask(images: ImageDirectory, entry: pstree_entry, parent: Task | undefined, report: Report): Task {
-  const pid = checkedPid(entry.pid, 'a task\'s id')
+  const pid = checkedPid(entry.pid, "a task's id")
   const leader = images.readOne('CORE', pid)
   const { tc } = leader
   if (tc === undefined) throw bad(`core-${pid}.img has no state of a task`)
   const zombie = tc.task_state === TASK_DEAD
   const where = whereOf({ pid, comm: tc.comm })
-  const threads = zombie ? [pid] : entry.threads.map(tid => checkedPid(tid, 'a thread\'s id'))
+  const threads = zombie ? [pid] : entry.threads.map(tid => checkedPid(tid, "a thread's id"))
   if (threads[0] !== pid) throw bad('the first thread of a task is not its leader', where)
   const base = { pid, parent, children: [], pgid: entry.pgid, sid: entry.sid, threads, comm: tc.comm, zombie }
   const none = { pagesId: 0, runs: [], total: 0 }
   if (zombie)
-    return { ...base, cores: [leader], ids: { vm_id: 0, files_id: 0, fs_id: 0, sighand_id: 0 }, mm: NO_MM, vmas: [], pages: none,
-      fs: { cwd_id: 0, root_id: 0, umask: 0 } }
+    return {
+      ...base,
+      cores: [leader],
+      ids: { vm_id: 0, files_id: 0, fs_id: 0, sighand_id: 0 },
+      mm: NO_MM,
+      vmas: [],
+      pages: none,
+      fs: { cwd_id: 0, root_id: 0, umask: 0 },
+    }
   const cores = threads.map(tid => (tid === pid ? leader : images.readOne('CORE', tid)))
   for (const core of cores)
     if (core.mtype !== 1 || core.thread_info === undefined || core.thread_core === undefined)
@@ -121,7 +136,12 @@ function readTask(images: ImageDirectory, entry: pstree_entry, parent: Task | un
   const { head, rest } = images.readHeaded('PAGEMAP', pid)
   const fs = images.readOne('FS', pid)
   return {
-    ...base, cores, ids, mm, vmas: mm.vmas, pages: readPagemap(rest, head.pages_id, where),
+    ...base,
+    cores,
+    ids,
+    mm,
+    vmas: mm.vmas,
+    pages: readPagemap(rest, head.pages_id, where),
     fs: { cwd_id: fs.cwd_id, root_id: fs.root_id, umask: fs.umask ?? 0o022 },
   }
 }
@@ -129,12 +149,14 @@ function readTask(images: ImageDirectory, entry: pstree_entry, parent: Task | un
 /** Reads the whole tree. Throws `bad-image`; what is merely not supported goes to the report. */
 export function loadImage(images: ImageDirectory, report: Report): Image {
   const inventory = images.readOne('INVENTORY')
-  if (inventory.img_version !== 1 && inventory.img_version !== 2) throw bad(`images of version ${inventory.img_version} are not known`)
+  if (inventory.img_version !== 1 && inventory.img_version !== 2)
+    throw bad(`images of version ${inventory.img_version} are not known`)
   const byPid = new Map<number, Task>()
   const tasks: Task[] = []
   for (const entry of images.read('PSTREE')) {
     const parent = byPid.get(entry.ppid)
-    if (tasks.length > 0 && parent === undefined) throw bad(`pstree.img has task ${entry.pid} before its parent ${entry.ppid}`)
+    if (tasks.length > 0 && parent === undefined)
+      throw bad(`pstree.img has task ${entry.pid} before its parent ${entry.ppid}`)
     const task = readTask(images, entry, tasks.length === 0 ? undefined : parent, report)
     for (const tid of new Set([task.pid, ...task.threads]))
       if (byPid.has(tid)) throw bad(`id ${tid} is that of two tasks`)
@@ -162,7 +184,8 @@ function checkNamespaces(task: Task, own: task_kobj_ids_entry | undefined, repor
     if (theirs !== undefined && ours !== undefined && theirs !== ours)
       report.add(
         new BardoError('unsupported', `restoring a task in its own ${name} namespace is not supported yet`, {
-          where: whereOf(task), hint: 'dump it from inside its namespaces (nsenter), and restore it inside such ones',
+          where: whereOf(task),
+          hint: 'dump it from inside its namespaces (nsenter), and restore it inside such ones',
         }),
       )
   }

@@ -1,9 +1,25 @@
 // The memory of the tasks as steps: what a child has by birth is kept, what differs is unmapped, mapped and filled.
+// It is long: what is kept decides what is unmapped, mapped and filled, and the vdso takes part in each.
 import { BardoError, type Report } from '../base/errors.ts'
 import type { mm_entry, vma_entry } from '../image/messages/mm.ts'
 import {
-  MADV_DONTNEED, MAP_ANONYMOUS, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_LOCKED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED,
-  MREMAP_FIXED, MREMAP_MAYMOVE, O_ACCMODE, O_RDONLY, O_RDWR, PAGE_SIZE, PROT_WRITE, PR_SET_MM, PR_SET_MM_MAP,
+  MADV_DONTNEED,
+  MAP_ANONYMOUS,
+  MAP_FIXED_NOREPLACE,
+  MAP_GROWSDOWN,
+  MAP_LOCKED,
+  MAP_NORESERVE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MREMAP_FIXED,
+  MREMAP_MAYMOVE,
+  O_ACCMODE,
+  O_RDONLY,
+  O_RDWR,
+  PAGE_SIZE,
+  PROT_WRITE,
+  PR_SET_MM,
+  PR_SET_MM_MAP,
   PR_SET_THP_DISABLE,
 } from '../linux/constants.ts'
 import { MAP_DROPPABLE, STATUS, adviceOf, hasOwnPages } from '../kinds/mem/mappings.ts'
@@ -28,9 +44,13 @@ const KEPT_FLAGS = MAP_PRIVATE | MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN | MA
 /** Whether a child has this mapping from its parent: the same place, the same object. */
 function isInherited(mine: vma_entry, theirs: vma_entry): boolean {
   return (
-    mine.start === theirs.start && mine.end === theirs.end && mine.shmid === theirs.shmid && mine.pgoff === theirs.pgoff &&
+    mine.start === theirs.start &&
+    mine.end === theirs.end &&
+    mine.shmid === theirs.shmid &&
+    mine.pgoff === theirs.pgoff &&
     (mine.status & ~STATUS.HEAP) === (theirs.status & ~STATUS.HEAP) &&
-    (mine.flags & KEPT_FLAGS) === (theirs.flags & KEPT_FLAGS) && mine.fdflags === theirs.fdflags
+    (mine.flags & KEPT_FLAGS) === (theirs.flags & KEPT_FLAGS) &&
+    mine.fdflags === theirs.fdflags
   )
 }
 
@@ -83,9 +103,11 @@ export class MemoryPlan {
     }
 
     const moves = this.#planVdso(task, inherited)
-    for (const { from, size, offset } of moves.toPark) say.call('mremap', from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, park + offset)
+    for (const { from, size, offset } of moves.toPark)
+      say.call('mremap', from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, park + offset)
     this.#unmapOthers(say, inherited, [...kept.keys()], moves.stay)
-    for (const { to, size, offset } of moves.fromPark) say.call('mremap', park + offset, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to)
+    for (const { to, size, offset } of moves.fromPark)
+      say.call('mremap', park + offset, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to)
     for (const { offset, size } of moves.gone) say.call('munmap', park + offset, size)
 
     const fill = new Set(this.#mappingsWithPages(task))
@@ -116,7 +138,8 @@ export class MemoryPlan {
       gone: [] as { size: number; offset: number }[],
       stay: [] as { start: number; end: number }[],
     }
-    const find = (list: readonly vma_entry[], bit: number): vma_entry | undefined => list.find(vma => (vma.status & bit) !== 0)
+    const find = (list: readonly vma_entry[], bit: number): vma_entry | undefined =>
+      list.find(vma => (vma.status & bit) !== 0)
     const theirs = inherited.map(({ vma }) => vma)
     const vdso = this.#vdsos.get(task)
     for (const [bit, parts] of this.#partsByKind()) {
@@ -130,7 +153,9 @@ export class MemoryPlan {
       const has = task.parent === undefined ? undefined : find(theirs, bit)
       if (task.parent !== undefined && has === undefined) {
         if (wanted !== undefined)
-          this.#report.add(new BardoError('unsupported', 'a task has a vdso and its parent has none', { where: whereOf(task) }))
+          this.#report.add(
+            new BardoError('unsupported', 'a task has a vdso and its parent has none', { where: whereOf(task) }),
+          )
         continue
       }
       if (wanted !== undefined && has !== undefined && wanted.start === has.start) {
@@ -157,7 +182,9 @@ export class MemoryPlan {
 
   /** Unmaps what was inherited and is not kept, in as few calls as there are gaps between what stays. */
   #unmapOthers(
-    say: ReturnType<RestoreBuild['task']>, inherited: readonly Mapped[], kept: readonly vma_entry[],
+    say: ReturnType<RestoreBuild['task']>,
+    inherited: readonly Mapped[],
+    kept: readonly vma_entry[],
     stay: readonly { start: number; end: number }[],
   ): void {
     const mapped = inherited.filter(({ vma }) => (vma.status & STATUS.VSYSCALL) === 0)
@@ -165,8 +192,10 @@ export class MemoryPlan {
     const { scratch, scratchSize, park } = this.#places
     const parkEnd = park + this.#parked.reduce((sum, part) => sum + part.size, PAGE_SIZE)
     const walls = [
-      ...kept.map(vma => ({ start: Number(vma.start), end: Number(vma.end) })), ...stay,
-      { start: scratch, end: scratch + scratchSize }, { start: park, end: parkEnd },
+      ...kept.map(vma => ({ start: Number(vma.start), end: Number(vma.end) })),
+      ...stay,
+      { start: scratch, end: scratch + scratchSize },
+      { start: park, end: parkEnd },
     ].toSorted((a, b) => a.start - b.start)
     let wall = 0
     let from = -1
@@ -206,11 +235,15 @@ export class MemoryPlan {
     const where = `${whereOf(task)}, mapping ${vma.start.toString(16)}-${vma.end.toString(16)}`
     if ((vma.status & (STATUS.SYSVIPC | STATUS.SOCKET | STATUS.AIORING | STATUS.SHSTK | STATUS.UPROBES)) !== 0)
       throw new BardoError('unsupported', 'memory of this kind is not supported yet', {
-        where, why: 'it is System V shared memory, a packet socket, an aio ring, a shadow stack or has uprobes',
+        where,
+        why: 'it is System V shared memory, a packet socket, an aio ring, a shadow stack or has uprobes',
       })
-    if ((vma.status & STATUS.ANON_SHARED) !== 0) return this.#sharedMemory(vma.shmid, this.#sizes.get(String(vma.shmid)) ?? 0)
+    if ((vma.status & STATUS.ANON_SHARED) !== 0)
+      return this.#sharedMemory(vma.shmid, this.#sizes.get(String(vma.shmid)) ?? 0)
     if ((vma.status & (STATUS.FILE_PRIVATE | STATUS.FILE_SHARED)) === 0) return undefined
-    const flags = (vma.fdflags ?? ((vma.status & STATUS.FILE_SHARED) !== 0 && (vma.prot & PROT_WRITE) !== 0 ? O_RDWR : O_RDONLY)) & O_ACCMODE
+    const flags =
+      (vma.fdflags ?? ((vma.status & STATUS.FILE_SHARED) !== 0 && (vma.prot & PROT_WRITE) !== 0 ? O_RDWR : O_RDONLY)) &
+      O_ACCMODE
     return this.#at.mapped(Number(vma.shmid), (vma.status & STATUS.FILE_PRIVATE) !== 0 ? O_RDONLY : flags)
   }
 
@@ -225,7 +258,10 @@ export class MemoryPlan {
   }
 
   #map(
-    task: Task, say: ReturnType<RestoreBuild['task']>, layout: readonly Mapped[], kept: ReadonlyMap<vma_entry, Mapped>,
+    task: Task,
+    say: ReturnType<RestoreBuild['task']>,
+    layout: readonly Mapped[],
+    kept: ReadonlyMap<vma_entry, Mapped>,
     files: readonly { vma: vma_entry; file: Slot<'fd'> }[],
   ): void {
     const purpose = { what: `memory of ${whereOf(task)}`, phase: 'tasks' } as const
@@ -236,8 +272,13 @@ export class MemoryPlan {
     for (const { vma, prot } of layout) {
       if (kept.has(vma) || isSpecial(vma, this.#vdsos.get(task)!)) continue
       const file = fileOf.get(vma)
-      const type = (vma.status & SHARED) !== 0 ? MAP_SHARED : (vma.flags & MAP_DROPPABLE) !== 0 ? MAP_DROPPABLE : MAP_PRIVATE
-      const flags = type | MAP_FIXED_NOREPLACE | (vma.flags & (MAP_GROWSDOWN | MAP_NORESERVE)) | (file === undefined ? MAP_ANONYMOUS : 0)
+      const type =
+        (vma.status & SHARED) !== 0 ? MAP_SHARED : (vma.flags & MAP_DROPPABLE) !== 0 ? MAP_DROPPABLE : MAP_PRIVATE
+      const flags =
+        type |
+        MAP_FIXED_NOREPLACE |
+        (vma.flags & (MAP_GROWSDOWN | MAP_NORESERVE)) |
+        (file === undefined ? MAP_ANONYMOUS : 0)
       say.call('mmap', vma.start, sizeOf(vma), prot, flags, file ?? -1, file === undefined ? 0 : vma.pgoff)
     }
     for (const file of lent) say.call('close', file)
@@ -276,7 +317,8 @@ export class MemoryPlan {
   #chooseVdso(task: Task): Vdso {
     const find = (bit: number): vma_entry | undefined => task.vmas.find(vma => (vma.status & bit) !== 0)
     const [old, vvar] = [find(STATUS.VDSO), find(STATUS.VVAR)]
-    if (old === undefined || task.parent !== undefined && this.#vdsos.get(task.parent) === 'jumps') return old === undefined ? 'moved' : 'jumps'
+    if (old === undefined || (task.parent !== undefined && this.#vdsos.get(task.parent) === 'jumps'))
+      return old === undefined ? 'moved' : 'jumps'
     const bytes = this.#oldVdso(task, old)
     if (bytes === undefined) return 'moved'
     const sizes = this.#partsByKind().map(([, parts]) => parts.reduce((sum, part) => sum + part.size, 0))
@@ -301,7 +343,9 @@ export class MemoryPlan {
   /** The bytes of the image's vdso; undefined where the image has not all of them. */
   #oldVdso(task: Task, old: vma_entry): Uint8Array | undefined {
     const pieces = new Cursor(task.pages.runs).within(Number(old.start), Number(old.end))
-    const bytes = Buffer.concat(pieces.map(run => this.#pages.bytes(task.pages.pagesId, run.offset, run.end - run.start)))
+    const bytes = Buffer.concat(
+      pieces.map(run => this.#pages.bytes(task.pages.pagesId, run.offset, run.end - run.start)),
+    )
     return bytes.length === sizeOf(old) ? bytes : undefined
   }
 
@@ -349,8 +393,17 @@ export class MemoryPlan {
     const bytes = new Uint8Array(MM_MAP_SIZE)
     const words = new BigUint64Array(bytes.buffer)
     words.set([
-      mm.mm_start_code, mm.mm_end_code, mm.mm_start_data, mm.mm_end_data, mm.mm_start_brk, mm.mm_brk, mm.mm_start_stack,
-      mm.mm_arg_start, mm.mm_arg_end, mm.mm_env_start, mm.mm_env_end,
+      mm.mm_start_code,
+      mm.mm_end_code,
+      mm.mm_start_data,
+      mm.mm_end_data,
+      mm.mm_start_brk,
+      mm.mm_brk,
+      mm.mm_start_stack,
+      mm.mm_arg_start,
+      mm.mm_arg_end,
+      mm.mm_env_start,
+      mm.mm_env_end,
     ])
     new DataView(bytes.buffer).setUint32(96, auxv.bytes.length, true)
     if (exe === undefined) new DataView(bytes.buffer).setInt32(100, -1, true)
@@ -362,12 +415,23 @@ export class MemoryPlan {
 const MM_MAP_SIZE = 104
 
 const FIELDS = [
-  'mm_start_code', 'mm_end_code', 'mm_start_data', 'mm_end_data', 'mm_start_brk', 'mm_brk', 'mm_start_stack', 'mm_arg_start',
-  'mm_arg_end', 'mm_env_start', 'mm_env_end', 'exe_file_id',
+  'mm_start_code',
+  'mm_end_code',
+  'mm_start_data',
+  'mm_end_data',
+  'mm_start_brk',
+  'mm_brk',
+  'mm_start_stack',
+  'mm_arg_start',
+  'mm_arg_end',
+  'mm_env_start',
+  'mm_env_end',
+  'exe_file_id',
 ] as const
 
 const sameFields = (a: mm_entry, b: mm_entry): boolean =>
-  FIELDS.every(name => a[name] === b[name]) && a.mm_saved_auxv.length === b.mm_saved_auxv.length &&
+  FIELDS.every(name => a[name] === b[name]) &&
+  a.mm_saved_auxv.length === b.mm_saved_auxv.length &&
   a.mm_saved_auxv.every((word, index) => word === b.mm_saved_auxv[index])
 
 let vdsoBytes: Uint8Array | undefined
@@ -400,4 +464,3 @@ class Cursor {
     return found
   }
 }
-

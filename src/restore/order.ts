@@ -14,7 +14,7 @@ const ORDER: readonly (readonly [Phase, string])[] = [
   ['seccomp', 'a filter needs privileges; it is suspended while the task is traced'],
   ['credentials', 'what needed privileges is done'],
   ['pending', 'queued when no later step could deliver or drop it'],
-  ['timers', 'the time that a restore takes is not the program\'s'],
+  ['timers', "the time that a restore takes is not the program's"],
   ['limits', 'a limit must not bind the restore itself; lowering needs no privilege'],
   ['go', 'registers, and away'],
 ]

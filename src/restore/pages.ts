@@ -36,7 +36,8 @@ export class PagesFiles {
     const { address, size } = this.#map(pagesId)
     if (offset + length > size)
       throw new BardoError('bad-image', `pages-${pagesId}.img is shorter than its pagemap says`, {
-        why: `${offset + length} bytes are needed, it has ${size}`, hint: 'the dump or its copy is not complete',
+        why: `${offset + length} bytes are needed, it has ${size}`,
+        hint: 'the dump or its copy is not complete',
       })
     return bytesAt(address + offset, length)
   }
@@ -46,7 +47,10 @@ export class PagesFiles {
    * must drop. Pages that are equal are left alone, and so stay shared (copy on write).
    */
   differences(
-    mineId: number, mine: readonly PageRun[], theirsId: number, theirs: readonly PageRun[],
+    mineId: number,
+    mine: readonly PageRun[],
+    theirsId: number,
+    theirs: readonly PageRun[],
   ): { write: PageRun[]; drop: Range[] } {
     const write: PageRun[] = []
     const drop: Range[] = []
@@ -82,7 +86,15 @@ export class PagesFiles {
     return { write, drop }
   }
 
-  #compare(mineId: number, mine: PageRun, theirsId: number, theirs: PageRun, from: number, to: number, write: PageRun[]): void {
+  #compare(
+    mineId: number,
+    mine: PageRun,
+    theirsId: number,
+    theirs: PageRun,
+    from: number,
+    to: number,
+    write: PageRun[],
+  ): void {
     // In windows: the runtime's views have a greatest size.
     for (let at = from; at < to; at += WINDOW) {
       const length = Math.min(WINDOW, to - at)

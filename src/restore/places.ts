@@ -14,18 +14,25 @@ const LOWEST = 1 << 20
 const GUARD = 1 << 20
 
 export function choosePlaces(
-  vmas: readonly vma_entry[], parked: readonly ParkedPart[], numbers: readonly number[], host: Host, report: Report,
+  vmas: readonly vma_entry[],
+  parked: readonly ParkedPart[],
+  numbers: readonly number[],
+  host: Host,
+  report: Report,
 ): Places {
   const parkSize = PAGE_SIZE + parked.reduce((sum, part) => sum + part.size, 0)
   const size = SCRATCH_SIZE + parkSize
   const start = findGap(vmas, size)
-  if (start === undefined) report.add(new BardoError('unsupported', 'no room for the restore in the address space of the tasks'))
+  if (start === undefined)
+    report.add(new BardoError('unsupported', 'no room for the restore in the address space of the tasks'))
   const scratch = start ?? LOWEST
   return { scratch, scratchSize: SCRATCH_SIZE, park: scratch + SCRATCH_SIZE, socket: findNumber(numbers, host, report) }
 }
 
 function findGap(vmas: readonly vma_entry[], size: number): number | undefined {
-  const ranges = vmas.map(vma => ({ start: Number(vma.start), end: Number(vma.end) })).toSorted((a, b) => a.start - b.start)
+  const ranges = vmas
+    .map(vma => ({ start: Number(vma.start), end: Number(vma.end) }))
+    .toSorted((a, b) => a.start - b.start)
   let from = LOWEST
   for (const { start, end } of ranges) {
     if (start - GUARD >= from + size) return from

@@ -16,8 +16,22 @@ import { restoreTimers } from '../kinds/task/timers.ts'
 import { restoreAltStack, restoreRseq } from '../kinds/task/user-areas.ts'
 import { descToKernel, isEmptyDesc, registersFromImage, xstateFromImage } from '../kinds/task/x86-registers.ts'
 import {
-  AT_FDCWD, CLONE_FILES, CLONE_FS, CLONE_PARENT, EACCES, EINTR, EPERM, O_CLOEXEC, O_WRONLY, PR_SET_CHILD_SUBREAPER,
-  PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_PDEATHSIG, SIGCHLD, SIGPIPE, SIGXFSZ,
+  AT_FDCWD,
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_PARENT,
+  EACCES,
+  EINTR,
+  EPERM,
+  O_CLOEXEC,
+  O_WRONLY,
+  PR_SET_CHILD_SUBREAPER,
+  PR_SET_DUMPABLE,
+  PR_SET_NAME,
+  PR_SET_PDEATHSIG,
+  SIGCHLD,
+  SIGPIPE,
+  SIGXFSZ,
 } from '../linux/constants.ts'
 import { REG, type Registers } from '../linux/arch/x86-64.ts'
 import { ProgramBuilder } from '../program/build.ts'
@@ -37,7 +51,11 @@ import { planTree, type TreePlan } from './sessions.ts'
 const IGNORED_BY_RUNTIME: ReadonlySet<number> = new Set([SIGPIPE, SIGXFSZ])
 
 export function planRestore(
-  image: Image, images: ImageDirectory, options: RestoreOptions, host: Host, report: Report,
+  image: Image,
+  images: ImageDirectory,
+  options: RestoreOptions,
+  host: Host,
+  report: Report,
 ): Program {
   return new Planner(image, images, options, host, report).plan()
 }
@@ -62,12 +80,21 @@ class Planner {
     this.#files = new FilePlan({ images, options, report })
     const pids = new Set(image.tasks.flatMap(task => task.threads))
     this.#build = new RestoreBuild(
-      { images, options, program: this.#program, files: this.#files, report, pids }, { what: 'the tree', phase: 'files' },
+      { images, options, program: this.#program, files: this.#files, report, pids },
+      { what: 'the tree', phase: 'files' },
     )
     const parked = parkedParts()
-    const numbers = image.tasks.flatMap(task => (task.zombie ? [] : this.#files.descriptors(task.ids.files_id, task).map(({ fd }) => fd)))
+    const numbers = image.tasks.flatMap(task =>
+      task.zombie ? [] : this.#files.descriptors(task.ids.files_id, task).map(({ fd }) => fd),
+    )
     numbers.push(...this.#files.numbers())
-    this.#places = choosePlaces(image.tasks.flatMap(task => task.vmas), parked, numbers, host, report)
+    this.#places = choosePlaces(
+      image.tasks.flatMap(task => task.vmas),
+      parked,
+      numbers,
+      host,
+      report,
+    )
     this.#memory = new MemoryPlan(this.#build, this.#places, parked, image.tasks, report)
     this.#tree = planTree(image.root, image.tasks, options.shellJob, report)
   }
@@ -103,7 +130,10 @@ class Planner {
 
   #makeTree(): void {
     const { root } = this.#image
-    this.#program.spawn(this.#purpose(root, 'tasks'), 'host', root.pid, { kind: 'root', sibling: this.#options.sibling })
+    this.#program.spawn(this.#purpose(root, 'tasks'), 'host', root.pid, {
+      kind: 'root',
+      sibling: this.#options.sibling,
+    })
     // We are pinned to one CPU meanwhile, and what is born of us would be too.
     restoreAffinity(this.#host.affinity, this.#say(root, 'tasks', 'CPUs'))
     const queue: Task[] = [root]
@@ -117,8 +147,7 @@ class Planner {
         if (deed.do === 'setsid') {
           this.#say(task, 'tasks', 'session').call('setsid')
           this.#build.sayAsLeader(task.pid)
-        }
-        else if (deed.do === 'clone') this.#clone(task, deed.child, task.pid, makers)
+        } else if (deed.do === 'clone') this.#clone(task, deed.child, task.pid, makers)
         else this.#helper(task, deed.sid, deed.children)
       }
       queue.push(...task.children)
@@ -136,7 +165,8 @@ class Planner {
     const sibling = files === task.ids.files_id ? undefined : makers.get(files)
     const from = sibling ?? task
     const flags =
-      (files === from.ids.files_id ? CLONE_FILES : 0) | (child.ids.fs_id === from.ids.fs_id ? CLONE_FS : 0) |
+      (files === from.ids.files_id ? CLONE_FILES : 0) |
+      (child.ids.fs_id === from.ids.fs_id ? CLONE_FS : 0) |
       (sibling === undefined ? 0 : CLONE_PARENT)
     this.#program.spawn(purpose, sibling?.pid ?? maker, child.pid, { kind: 'child', flags })
     if (sibling === undefined && files !== task.ids.files_id) makers.set(files, child)
@@ -186,9 +216,9 @@ class Planner {
       const { files_id } = task.ids
       if (done.has(files_id)) continue
       done.add(files_id)
-      const passed = this.#files.descriptors(files_id, task).map(
-        ({ id, fd, cloexec }): Passed => ({ file: this.#build.file(id), number: fd, cloexec }),
-      )
+      const passed = this.#files
+        .descriptors(files_id, task)
+        .map(({ id, fd, cloexec }): Passed => ({ file: this.#build.file(id), number: fd, cloexec }))
       tables.push({ task, passed })
     }
     return tables
@@ -213,7 +243,10 @@ class Planner {
 
   #threads(task: Task): void {
     for (const tid of task.threads.slice(1))
-      this.#program.spawn(this.#purpose(task, 'threads', `thread ${tid}`), task.pid, tid, { kind: 'thread', process: task.pid })
+      this.#program.spawn(this.#purpose(task, 'threads', `thread ${tid}`), task.pid, tid, {
+        kind: 'thread',
+        process: task.pid,
+      })
   }
 
   #process(task: Task): void {
@@ -223,7 +256,8 @@ class Planner {
     task.cores.forEach((core, index) => this.#thread(task, index, core.thread_core!))
     // Changes of credentials make a process undumpable, so what the image says is set behind them.
     const dumpable = task.mm.dumpable ?? 1
-    if (dumpable === 0 || dumpable === 1) this.#say(task, 'credentials').call('prctl', PR_SET_DUMPABLE, dumpable, 0, 0, 0)
+    if (dumpable === 0 || dumpable === 1)
+      this.#say(task, 'credentials').call('prctl', PR_SET_DUMPABLE, dumpable, 0, 0, 0)
     restorePending(tc.signals_s, task.pid, undefined, this.#say(task, 'pending'))
     restoreTimers(tc.timers, this.#host.restoresTimerIds, this.#say(task, 'timers', 'timers'))
     restoreLimits(tc.rlimits?.rlimits ?? [], this.#host.inheritedLimits, this.#say(task, 'limits'))
@@ -234,11 +268,19 @@ class Planner {
       const where = index === 0 ? whereOf(task) : `${whereOf(task)}, thread ${tid}`
       for (const desc of info.tls)
         if (!isEmptyDesc(desc))
-          this.#program.host(this.#purpose(task, 'go'), { name: 'thread_area', thread: tid, entry: desc.entry_number, desc: descToKernel(desc) })
+          this.#program.host(this.#purpose(task, 'go'), {
+            name: 'thread_area',
+            thread: tid,
+            entry: desc.entry_number,
+            desc: descToKernel(desc),
+          })
       const state = core.thread_core!
       const registers = registersFromImage(info.gpregs)
       this.#program.host(this.#purpose(task, 'go'), {
-        name: 'state', thread: tid, registers, xstate: xstateFromImage(info.fpregs, where),
+        name: 'state',
+        thread: tid,
+        registers,
+        xstate: xstateFromImage(info.fpregs, where),
         sigmask: state.blk_sigset ?? (index === 0 ? tc.blk_sigset : 0n),
         timed: timedCall(state, registers, where),
         stopped: index === 0 && tc.task_state === TASK_STOPPED ? (tc.stop_signo ?? 19) : 0,
@@ -298,13 +340,27 @@ class Planner {
       for (const tid of task.threads) if (this.#host.pidTaken(tid)) taken.add(tid)
       if (task.zombie) continue
       const tc = task.cores[0]!.tc!
-      for (const finding of findLimitsTooHigh(tc.rlimits?.rlimits ?? [], this.#host.limits, this.#host.maySetLimits, whereOf(task)))
+      for (const finding of findLimitsTooHigh(
+        tc.rlimits?.rlimits ?? [],
+        this.#host.limits,
+        this.#host.maySetLimits,
+        whereOf(task),
+      ))
         this.#report.add(finding)
-      const missing = task.cores.reduce((all, core) => all | (core.thread_core?.creds === undefined ? 0n : capabilitiesMissing(core.thread_core.creds, this.#host.permitted)), 0n)
+      const missing = task.cores.reduce(
+        (all, core) =>
+          all |
+          (core.thread_core?.creds === undefined
+            ? 0n
+            : capabilitiesMissing(core.thread_core.creds, this.#host.permitted)),
+        0n,
+      )
       if (missing !== 0n)
         this.#report.add(
           new BardoError('not-permitted', 'cannot give a task its capabilities: we do not have them', {
-            where: whereOf(task), why: `missing: 0x${missing.toString(16)} (see capsh --decode)`, hint: 'restore as root with all capabilities',
+            where: whereOf(task),
+            why: `missing: 0x${missing.toString(16)} (see capsh --decode)`,
+            hint: 'restore as root with all capabilities',
           }),
         )
     }
@@ -336,4 +392,3 @@ function commBytes(comm: string): Uint8Array {
   bytes.set(bytesOf(comm).subarray(0, 15))
   return bytes
 }
-

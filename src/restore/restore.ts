@@ -105,8 +105,11 @@ function writeStats(workFd: number, times: Times, program: Program): void {
   const stats = new ImageWriter(workFd)
   stats.add('STATS', ['restore'], {
     restore: {
-      pages_compared: 0n, pages_skipped_cow: 0n, forking_time: us(times.forked, times.end),
-      restore_time: us(times.start, times.end), pages_restored: BigInt(pages),
+      pages_compared: 0n,
+      pages_skipped_cow: 0n,
+      forking_time: us(times.forked, times.end),
+      restore_time: us(times.start, times.end),
+      pages_restored: BigInt(pages),
     },
   })
   stats.finish()

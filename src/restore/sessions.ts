@@ -30,7 +30,8 @@ export function planTree(root: Task, tasks: readonly Task[], shellJob: boolean, 
     else
       report.add(
         new BardoError('usage', 'the session of the tree begins outside of it', {
-          where: whereOf(root), why: `its session leader was process ${root.sid}`,
+          where: whereOf(root),
+          why: `its session leader was process ${root.sid}`,
           hint: 'restore with --shell-job (-j) from a terminal',
         }),
       )
@@ -60,7 +61,8 @@ export function planTree(root: Task, tasks: readonly Task[], shellJob: boolean, 
         for (const child of children)
           report.add(
             new BardoError('unsupported', `its session ${sid} is led by a process that is not its forebear`, {
-              where: whereOf(child), why: 'it was adopted when its parent ended (subreaper)',
+              where: whereOf(child),
+              why: 'it was adopted when its parent ended (subreaper)',
             }),
           )
         continue
@@ -96,7 +98,10 @@ function lostSessions(deeds: ReadonlyMap<Task, readonly Deed[]>): ReadonlySet<nu
 }
 
 function planGroups(
-  tasks: readonly Task[], leaders: ReadonlyMap<number, Task>, outerSessions: ReadonlySet<number>, lost: ReadonlySet<number>,
+  tasks: readonly Task[],
+  leaders: ReadonlyMap<number, Task>,
+  outerSessions: ReadonlySet<number>,
+  lost: ReadonlySet<number>,
 ): Pick<TreePlan, 'groupHelpers' | 'joins'> {
   const groupHelpers = new Map<number, Task>()
   const joins: { task: Task; pgid: number }[] = []

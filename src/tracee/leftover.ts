@@ -38,14 +38,18 @@ const STEPS_MAX = 100_000
  * No signal is to begin its handler meanwhile. Not SIGTRAP, which ends each step: forced upon a task that blocks it, it
  * takes its handler away (kernel/signal.c, force_sig_info_to_task). SIGKILL and SIGSTOP are in no mask.
  */
-const QUIET = BigInt.asUintN(64, ~((1n << BigInt(SIGTRAP - 1)) | (1n << BigInt(SIGKILL - 1)) | (1n << BigInt(SIGSTOP - 1))))
+const QUIET = BigInt.asUintN(
+  64,
+  ~((1n << BigInt(SIGTRAP - 1)) | (1n << BigInt(SIGKILL - 1)) | (1n << BigInt(SIGSTOP - 1))),
+)
 
 /**
  * Lets threads that a killed run has left in its code run on to where they belong. That happens to those that were
  * stopped by a signal then, and still are: all others are through with it after some microseconds. Whether there were any.
  */
 export function leaveLeftBehind(
-  threads: readonly Thread[], places: readonly { readonly start: number; readonly end: number }[],
+  threads: readonly Thread[],
+  places: readonly { readonly start: number; readonly end: number }[],
 ): boolean {
   let led = false
   for (const thread of threads) {
@@ -54,13 +58,15 @@ export function leaveLeftBehind(
       const ip = Number(getRegisters(tid)[REG.ip])
       return places.some(({ start, end }) => ip >= start && ip < end)
     }
-    if (!places.some(({ start, end }) => thread.registers[REG.ip]! >= start && thread.registers[REG.ip]! < end)) continue
+    if (!places.some(({ start, end }) => thread.registers[REG.ip]! >= start && thread.registers[REG.ip]! < end))
+      continue
     led = true
     log.info(() => `thread ${tid} is in code of a run that was killed: it is led out`)
     // The code itself sets the thread's own mask near its end.
     let mask = thread.sigmask
     for (let steps = 0; inside(); steps++) {
-      if (steps === STEPS_MAX) throw new BardoError('bug', `thread ${tid} does not leave the code of a run that was killed`)
+      if (steps === STEPS_MAX)
+        throw new BardoError('bug', `thread ${tid} does not leave the code of a run that was killed`)
       setSigmask(tid, QUIET)
       step(tid)
       if (waitFor(tid).kind !== 'stopped') throw new BardoError('lost', `thread ${tid} died while it was stopped`)

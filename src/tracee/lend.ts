@@ -2,9 +2,7 @@
 // send the file through. It works whatever the task's mount namespace, root or user may see of us.
 import { BardoError } from '../base/errors.ts'
 import { log } from '../base/log.ts'
-import {
-  AF_UNIX, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET,
-} from '../linux/constants.ts'
+import { AF_UNIX, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from '../linux/constants.ts'
 import { TAIL_SIZE } from '../linux/arch/x86-64.ts'
 import { Arena } from '../linux/ffi.ts'
 import { OpenFile, must, refusal, sys } from '../linux/sys.ts'
@@ -81,7 +79,10 @@ export class LentFile {
     const closes = this.protect(table)
     const pair = table.take(8)
     table.call('socketpair', [AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair])
-    table.copyWords([[pair, closes[0]], [pair + 4, closes[1]]])
+    table.copyWords([
+      [pair, closes[0]],
+      [pair + 4, closes[1]],
+    ])
     try {
       table.run()
     } finally {
@@ -117,7 +118,10 @@ export class LentFile {
     }
     // A task at its limit of descriptors gets none, and no error (recvmsg(2), MSG_CTRUNC).
     if (this.fd === NONE)
-      throw new BardoError('refused', 'the process cannot have another descriptor', { errno: EMFILE, where: `pid ${remote.pid}` })
+      throw new BardoError('refused', 'the process cannot have another descriptor', {
+        errno: EMFILE,
+        where: `pid ${remote.pid}`,
+      })
   }
 
   /** A task that loses us closes what it was lent: to be said of every table while the file is out. */
@@ -138,7 +142,8 @@ export class LentFile {
       for (const fd of open) table.call('close', [fd], { mayFail: true })
       table.run()
     })
-    if (!done) log.warn('tracee/lend', `descriptors ${open.join(' ')} of ${this.#remote.pid} stayed open, if it has not ended`)
+    if (!done)
+      log.warn('tracee/lend', `descriptors ${open.join(' ')} of ${this.#remote.pid} stayed open, if it has not ended`)
     this.#numbers = [NONE, NONE, NONE]
   }
 }

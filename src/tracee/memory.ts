@@ -16,7 +16,12 @@ function setIov(at: number, base: number, length: number): void {
   iovs.view.setBigUint64(at - iovs.address + 8, BigInt(length), true)
 }
 
-function failed(name: 'process_vm_readv' | 'process_vm_writev', pid: number, address: number, result: number): BardoError {
+function failed(
+  name: 'process_vm_readv' | 'process_vm_writev',
+  pid: number,
+  address: number,
+  result: number,
+): BardoError {
   if (result === -ESRCH) return new BardoError('lost', `task ${pid} died while its memory was in use`)
   return new BardoError('refused', `${name}(${pid}) at 0x${address.toString(16)} failed`, {
     errno: result < 0 ? -result : EFAULT,
@@ -25,7 +30,7 @@ function failed(name: 'process_vm_readv' | 'process_vm_writev', pid: number, add
 
 /** Copies `length` bytes of task `pid` at `address` straight to our own `target` address (mapped memory of ours). */
 export function copyFrom(pid: number, address: number, length: number, target: number): void {
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     setIov(local, target + done, length - done)
     setIov(remote, address + done, length - done)
     const n = syscall(NR.process_vm_readv, pid, local, 1, remote, 1, 0)
@@ -36,7 +41,7 @@ export function copyFrom(pid: number, address: number, length: number, target: n
 
 /** Copies `length` bytes of ours at `source` into task `pid` at `address`, which must be writable there. */
 export function copyTo(pid: number, address: number, length: number, source: number): void {
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     setIov(local, source + done, length - done)
     setIov(remote, address + done, length - done)
     const n = syscall(NR.process_vm_writev, pid, local, 1, remote, 1, 0)

@@ -3,15 +3,39 @@
 // Whatever we do here must be safe to lose us in the middle: a tracer that is killed leaves its tracees running from
 // wherever their registers point. So each piece of code that a task is pointed at ends, untraced, in loading the task's
 // own registers and signal mask again (linux/arch/x86-64.ts; test/conformance/killed.test.ts).
+// It is long: the scratch mapping and the tables in it are laid out together.
 import { BardoError } from '../base/errors.ts'
 import { log } from '../base/log.ts'
 import {
-  MAP_ANONYMOUS, MAP_PRIVATE, PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE,
-  PTRACE_EVENT_STOP, SIGCHLD, SIGCONT, SIGSEGV, SIGSTOP, SIGURG, SIGWINCH, SIG_SETMASK,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  PAGE_SIZE,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
+  PTRACE_EVENT_STOP,
+  SIGCHLD,
+  SIGCONT,
+  SIGSEGV,
+  SIGSTOP,
+  SIGURG,
+  SIGWINCH,
+  SIG_SETMASK,
 } from '../linux/constants.ts'
 import {
-  BOOT_SIZE, BOOT_STOPPED, ENTRY_LAST, ENTRY_MAY_FAIL, ENTRY_RET, ENTRY_SIZE, REG, TABLE_LOOP, TABLE_LOOP_STOPPED,
-  TAIL_SIZE, TAIL_UNDO, bootCode, writeTail,
+  BOOT_SIZE,
+  BOOT_STOPPED,
+  ENTRY_LAST,
+  ENTRY_MAY_FAIL,
+  ENTRY_RET,
+  ENTRY_SIZE,
+  REG,
+  TABLE_LOOP,
+  TABLE_LOOP_STOPPED,
+  TAIL_SIZE,
+  TAIL_UNDO,
+  bootCode,
+  writeTail, type Registers,
 } from '../linux/arch/x86-64.ts'
 import { Arena, type Word } from '../linux/ffi.ts'
 import { NR, type CallName } from '../linux/nr.ts'
@@ -59,12 +83,24 @@ function harmlessSignal(ignored: bigint, caught: bigint, blocked: bigint): numbe
 /** Room for a table whose maker does not say: some dozens of calls. It is cleared and laid out anew each time. */
 export const TABLE_SIZE = 8 << 10
 const COPIED_IDLY_MAX = 4 << 10
+/** Asked twice: without the answer, what the process has just done for us could not be taken back. */
+function registersNow(thread: Thread): Registers {
+  let regs: Registers | undefined
+  undo(`reading the registers of thread ${thread.tid}`, () => void (regs = thread.currentRegisters()))
+  return regs ?? thread.currentRegisters()
+}
+
 const ARENA_SIZE = 1 << 20
 const mirrors = new Arena(ARENA_SIZE)
 const loop = mirrors.put(TABLE_LOOP)
 
 /** One call of a table. `dst` is an address in the task to which the result is stored too. */
-export type Call = { readonly nr: number; readonly args: readonly Word[]; readonly dst?: number; readonly mayFail?: boolean }
+export type Call = {
+  readonly nr: number
+  readonly args: readonly Word[]
+  readonly dst?: number
+  readonly mayFail?: boolean
+}
 
 /** A stopped process in which calls can be made. */
 export class Remote {
@@ -95,8 +131,10 @@ export class Remote {
           errno: -answer,
           where: `pid ${this.pid}`,
           why: 'mmap of a page that can be written and run was refused',
-          hint: answer === -12 ? 'the process is at its limit of memory or mappings: raise RLIMIT_AS or vm.max_map_count'
-            : 'a security policy (MemoryDenyWriteExecute, SELinux execmem) forbids it',
+          hint:
+            answer === -12
+              ? 'the process is at its limit of memory or mappings: raise RLIMIT_AS or vm.max_map_count'
+              : 'a security policy (MemoryDenyWriteExecute, SELinux execmem) forbids it',
         })
       this.#scratch = answer
       // By these bytes the next run finds it, if we are killed: from here on the process need not unmap it itself.
@@ -137,9 +175,12 @@ export class Remote {
     const { sigmask, tid } = thread
     const [pid, ownTid, signal] = [this.#facts.ownPid, this.#facts.ownTid(tid), this.#signal]
     thread.giveBack()
-    let stopped = true
     try {
-      pokeMemory(this.pid, place, bootCode({ regs: thread.resumable('again'), sigmask, pid, tid: ownTid, signal, unmap }))
+      pokeMemory(
+        this.pid,
+        place,
+        bootCode({ regs: thread.resumable('again'), sigmask, pid, tid: ownTid, signal, unmap }),
+      )
       const regs = thread.registers.slice()
       const order = [REG.di, REG.si, REG.dx, REG.r10, REG.r8, REG.r9]
       args.forEach((value, index) => (regs[order[index]!] = BigInt.asUintN(64, BigInt(value))))
@@ -150,13 +191,12 @@ export class Remote {
       setRegisters(tid, regs)
       setSigmask(tid, ALL_SIGNALS & ~(1n << BigInt(signal - 1)))
       resume(tid)
-      stopped = false
+      this.#running.add(thread)
       this.#awaitStop(thread, place + BOOT_STOPPED)
-      stopped = true
-      then(Number(BigInt.asIntN(64, thread.currentRegisters()[REG.r8]!)))
+      then(Number(BigInt.asIntN(64, registersNow(thread)[REG.r8]!)))
     } finally {
       // A thread of which nothing is known may still be in there.
-      if (stopped && undo(`giving process ${this.pid} its registers`, () => thread.giveBack()))
+      if (!this.#running.has(thread) && undo(`giving process ${this.pid} its registers`, () => thread.giveBack()))
         undo(`clearing boot code of process ${this.pid}`, () => pokeMemory(this.pid, place, new Uint8Array(BOOT_SIZE)))
     }
   }
@@ -210,12 +250,16 @@ export class Remote {
         this.#running.add(thread)
         continue
       }
-      const distance = Number(thread.currentRegisters()[REG.ip]!) - at
+      const distance = Number(registersNow(thread)[REG.ip]!) - at
       if (stop.event === 0 && stop.signal === this.#signal && distance === 0) return
       if (stop.event === 0 && stop.signal === SIGSEGV)
-        throw new BardoError('bug', `calls made in a process faulted, ${distance} bytes from their end`, { where: `pid ${this.pid}` })
+        throw new BardoError('bug', `calls made in a process faulted, ${distance} bytes from their end`, {
+          where: `pid ${this.pid}`,
+        })
       // Signals that the task ignores, and stops for job control: it takes part in such a stop when we let it go.
-      log.debug(() => `task ${thread.tid} stopped with signal ${stop.signal}, event ${stop.event} while it works for us`)
+      log.debug(
+        () => `task ${thread.tid} stopped with signal ${stop.signal}, event ${stop.event} while it works for us`,
+      )
       resume(thread.tid, stop.event === 0 && stop.signal === SIGSTOP ? SIGSTOP : 0)
       this.#running.add(thread)
     }
@@ -224,10 +268,14 @@ export class Remote {
   /** Takes the scratch memory away again, when all threads have left it. Never throws. */
   close(): void {
     if (this.#scratch === 0) return
-    for (const thread of Array.from(this.#running)) undo(`waiting for thread ${thread.tid}`, () => this.finished(thread))
-    const left = [...this.#threads].filter(thread => !undo(`giving thread ${thread.tid} its registers`, () => thread.giveBack()))
+    for (const thread of Array.from(this.#running))
+      undo(`waiting for thread ${thread.tid}`, () => this.finished(thread))
+    const left = [...this.#threads].filter(
+      thread => !undo(`giving thread ${thread.tid} its registers`, () => thread.giveBack()),
+    )
     const gone =
-      left.length === 0 && undo(`unmapping scratch memory in ${this.pid}`, () => {
+      left.length === 0 &&
+      undo(`unmapping scratch memory in ${this.pid}`, () => {
         this.#bootCall(NR.munmap, [this.#scratch, this.#size], 0, answer => {
           if (answer < 0) throw new BardoError('refused', 'munmap failed in the process', { errno: -answer })
         })
@@ -320,7 +368,9 @@ export class Table {
 
   words(values: readonly bigint[]): number {
     const at = this.take(values.length * 8)
-    values.forEach((value, index) => this.#view.setBigUint64(at - this.#start + 8 * index, BigInt.asUintN(64, value), true))
+    values.forEach((value, index) =>
+      this.#view.setBigUint64(at - this.#start + 8 * index, BigInt.asUintN(64, value), true),
+    )
     return at
   }
 

@@ -1,10 +1,23 @@
 // A whole process tree, stopped: every thread seized and interrupted, as found, and let go again whatever happens.
+// It is long: a thread's stop and the tree's are one story, told from the seizing to the letting go.
 import { BardoError } from '../base/errors.ts'
 import { interrupted } from '../base/interrupt.ts'
 import { log } from '../base/log.ts'
 import {
-  AT_FDCWD, EINTR, ENOENT, EPERM, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK, ESRCH,
-  PTRACE_EVENT_STOP, PTRACE_O_SUSPEND_SECCOMP, SIGKILL, SIGSTOP, SIGTRAP,
+  AT_FDCWD,
+  EINTR,
+  ENOENT,
+  EPERM,
+  ERESTARTNOHAND,
+  ERESTARTNOINTR,
+  ERESTARTSYS,
+  ERESTART_RESTARTBLOCK,
+  ESRCH,
+  PTRACE_EVENT_STOP,
+  PTRACE_O_SUSPEND_SECCOMP,
+  SIGKILL,
+  SIGSTOP,
+  SIGTRAP,
 } from '../linux/constants.ts'
 import { REG, SYSCALL_LENGTH, type Registers } from '../linux/arch/x86-64.ts'
 import { syscall } from '../linux/ffi.ts'
@@ -13,8 +26,19 @@ import { parseStat } from '../linux/proc/stat.ts'
 import { readDirectory, readFile, scratch } from '../linux/sys.ts'
 import { readMemory } from './memory.ts'
 import {
-  detach, getRegisters, getSigmask, interrupt, pendingSignals, resume, rseqConfiguration, setRegisters, setSigmask, trySeize,
-  waitFor, type Rseq, type Stop,
+  detach,
+  getRegisters,
+  getSigmask,
+  interrupt,
+  pendingSignals,
+  resume,
+  rseqConfiguration,
+  setRegisters,
+  setSigmask,
+  trySeize,
+  waitFor,
+  type Rseq,
+  type Stop,
 } from './ptrace.ts'
 import { undo } from './undo.ts'
 
@@ -29,8 +53,16 @@ export const STOP_TIMEOUT_MS = 10_000
 
 /** Calls that answer EINTR after any stop, also one of ours, and may simply be made again (signal(7)). */
 const MADE_AGAIN: ReadonlySet<number> = new Set([
-  NR.epoll_wait, NR.epoll_pwait, NR.epoll_pwait2, NR.semop, NR.semtimedop, NR.rt_sigtimedwait, NR.io_getevents,
-  NR.io_pgetevents, NR.msgrcv, NR.msgsnd,
+  NR.epoll_wait,
+  NR.epoll_pwait,
+  NR.epoll_pwait2,
+  NR.semop,
+  NR.semtimedop,
+  NR.rt_sigtimedwait,
+  NR.io_getevents,
+  NR.io_pgetevents,
+  NR.msgrcv,
+  NR.msgsnd,
 ])
 
 /** A seized thread in its stop, with what it must be given back. */
@@ -136,7 +168,8 @@ export class Thread {
 
 /** Where the sequence that `ip` is in is aborted to; undefined when it is in none. */
 function abortAddress(tid: number, rseq: Rseq, ip: bigint): bigint | undefined {
-  const word = (bytes: Uint8Array, at: number): bigint => new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true)
+  const word = (bytes: Uint8Array, at: number): bigint =>
+    new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true)
   try {
     // struct rseq: cpu ids, then the pointer to struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
     const descriptor = word(readMemory(tid, Number(rseq.pointer), 16), 8)
@@ -214,7 +247,9 @@ export class StoppedTree {
   stop(root: number): void {
     const state = readState(root)
     if (state === undefined)
-      throw new BardoError('usage', `no process has pid ${root}`, { hint: 'give the pid of the root of the tree: -t PID' })
+      throw new BardoError('usage', `no process has pid ${root}`, {
+        hint: 'give the pid of the root of the tree: -t PID',
+      })
     if (state === 'Z' || state === 'X')
       throw new BardoError('unsupported', `process ${root} has ended already and is a zombie`, {
         hint: 'dump its parent, which has not waited for it',
@@ -230,7 +265,8 @@ export class StoppedTree {
       const absent = this.#stopThreads(process)
       if (absent === 'gone') continue
       if (absent === 'zombie') {
-        if (next.parent === undefined) throw new BardoError('lost', `process ${next.pid} ended while it was being stopped`)
+        if (next.parent === undefined)
+          throw new BardoError('lost', `process ${next.pid} ended while it was being stopped`)
         const zombie = new Zombie(next.pid, next.parent)
         this.zombies.push(zombie)
         next.parent.children.push(zombie)
@@ -301,7 +337,9 @@ export class StoppedTree {
       const state = readState(tid)
       if (state === undefined) return 'gone'
       if (state === 'Z' || state === 'X') return 'zombie'
-      const text = new TextDecoder().decode(readFile(AT_FDCWD, `/proc/${tid}/status`, [ENOENT, ESRCH]) ?? new Uint8Array())
+      const text = new TextDecoder().decode(
+        readFile(AT_FDCWD, `/proc/${tid}/status`, [ENOENT, ESRCH]) ?? new Uint8Array(),
+      )
       const tracer = Number(/^TracerPid:\s*(\d+)/m.exec(text)?.[1] ?? 0)
       throw new BardoError('refused', `cannot stop task ${tid}`, {
         errno: -result,
@@ -316,7 +354,7 @@ export class StoppedTree {
 
   /** Waits for the stop that `interrupt` asked for; signals that come before it are delivered, as without us. */
   #waitStopped(tid: number): Thread | undefined {
-    for (let naps = 0; ; ) {
+    for (let naps = 0; ;) {
       const stop = waitFor(tid, true)
       if (stop === undefined) {
         if (performance.now() > this.#deadline) {
@@ -371,7 +409,8 @@ export class StoppedTree {
     for (const process of this.processes) syscall(NR.kill, process.pid, SIGKILL)
     // A leader's end is told when all its threads have been waited for: so it comes last.
     for (const process of this.processes)
-      for (const thread of process.threads.toReversed()) undo(`waiting for the end of ${thread.tid}`, () => this.#reap(thread.tid))
+      for (const thread of process.threads.toReversed())
+        undo(`waiting for the end of ${thread.tid}`, () => this.#reap(thread.tid))
   }
 
   // A tracer sees its tracee's end first; the real parent only once we have.

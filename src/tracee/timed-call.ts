@@ -59,7 +59,13 @@ function guessByArguments(thread: Thread): number | undefined {
     }
   }
   const operation = Number(a1 & ~BigInt(FUTEX_FLAGS))
-  if ((operation === FUTEX_WAIT || operation === FUTEX_WAIT_BITSET) && a0 >= POINTER_MIN && a0 % 4n === 0n && isTimespec(a3)) return NR.futex
+  if (
+    (operation === FUTEX_WAIT || operation === FUTEX_WAIT_BITSET) &&
+    a0 >= POINTER_MIN &&
+    a0 % 4n === 0n &&
+    isTimespec(a3)
+  )
+    return NR.futex
   if (a0 >= POINTER_MIN && (a1 === 0n || a1 >= POINTER_MIN) && isTimespec(a0)) return NR.nanosleep
   if (a0 < 16n && a1 === 0n && isTimespec(a2)) return NR.clock_nanosleep
   return undefined
@@ -98,4 +104,3 @@ export function argumentsAgain(nr: number, args: readonly bigint[], leftAt: bigi
   else if (kind === 'clock_nanosleep') again[2] = leftAt
   return again
 }
-

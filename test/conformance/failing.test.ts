@@ -13,10 +13,30 @@ import { workloads } from './workload-list.ts'
 
 /** The calls that are let fail, and how. */
 const FAILURES: Readonly<Record<string, string>> = {
-  ptrace: 'EIO', wait4: 'EINTR', process_vm_readv: 'EFAULT', process_vm_writev: 'EFAULT', pwrite64: 'ENOSPC',
-  pread64: 'EIO', pidfd_open: 'EMFILE', pidfd_getfd: 'EMFILE', sendmsg: 'ENOBUFS', kcmp: 'EPERM', openat: 'EMFILE',
-  write: 'ENOSPC', read: 'EIO', getdents64: 'EIO', readlinkat: 'ENOMEM', newfstatat: 'ENOMEM', fcntl: 'EMFILE', ioctl: 'ENOMEM',
-  pipe2: 'ENFILE', tee: 'ENOMEM', lseek: 'EINVAL', get_robust_list: 'EPERM', sched_getaffinity: 'ESRCH', fstatfs: 'EIO',
+  ptrace: 'EIO',
+  wait4: 'EINTR',
+  process_vm_readv: 'EFAULT',
+  process_vm_writev: 'EFAULT',
+  pwrite64: 'ENOSPC',
+  pread64: 'EIO',
+  pidfd_open: 'EMFILE',
+  pidfd_getfd: 'EMFILE',
+  sendmsg: 'ENOBUFS',
+  kcmp: 'EPERM',
+  openat: 'EMFILE',
+  write: 'ENOSPC',
+  read: 'EIO',
+  getdents64: 'EIO',
+  readlinkat: 'ENOMEM',
+  newfstatat: 'ENOMEM',
+  fcntl: 'EMFILE',
+  ioctl: 'ENOMEM',
+  pipe2: 'ENFILE',
+  tee: 'ENOMEM',
+  lseek: 'EINVAL',
+  get_robust_list: 'EPERM',
+  sched_getaffinity: 'ESRCH',
+  fstatfs: 'EIO',
 }
 
 /** What of a failed dump may stay: its log. */
@@ -27,7 +47,18 @@ async function failedDumps(main: 'busy' | 'waiting', about: number): Promise<voi
   await using run = steady.run
   await steady.start(main)
   const program = await programCommand()
-  const dump = (folder: string): string[] => [...program, 'dump', '-t', String(steady.pid), '-D', folder, '-R', '-v4', '-o', 'dump.log']
+  const dump = (folder: string): string[] => [
+    ...program,
+    'dump',
+    '-t',
+    String(steady.pid),
+    '-D',
+    folder,
+    '-R',
+    '-v4',
+    '-o',
+    'dump.log',
+  ]
   const folder = freshFolder(run, 'whole')
   const whole = await traced(run.folder, Object.keys(FAILURES), [], dump(folder))
   expect(whole.exitCode).toBe(0)
@@ -44,7 +75,12 @@ async function failedDumps(main: 'busy' | 'waiting', about: number): Promise<voi
     const left = readdirSync(images).filter(name => !STAYS.has(name))
     if (ended.exitCode === 0) survived.push(what)
     else {
-      expect([what, ended.exitCode, ended.output.match(/^Error: /gm)?.length ?? 0, left]).toEqual([what, 1, expect.any(Number), []])
+      expect([what, ended.exitCode, ended.output.match(/^Error: /gm)?.length ?? 0, left]).toEqual([
+        what,
+        1,
+        expect.any(Number),
+        [],
+      ])
       if (!ended.output.includes('Error: ')) throw new Error(`${what}: nothing was said\n${ended.output}`)
     }
     await steady.mustBeUntouched(what)
@@ -55,8 +91,19 @@ async function failedDumps(main: 'busy' | 'waiting', about: number): Promise<voi
 
 /** The calls of a restore that are let fail besides. */
 const MAKING: Readonly<Record<string, string>> = {
-  ...FAILURES, mkdirat: 'ENOSPC', linkat: 'EMLINK', mknodat: 'EPERM', memfd_create: 'ENFILE', socketpair: 'EMFILE', sendfile: 'EIO',
-  fallocate: 'ENOSPC', fchown: 'EPERM', fchmod: 'EPERM', utimensat: 'EPERM', ftruncate: 'EFBIG', openat2: 'EMFILE',
+  ...FAILURES,
+  mkdirat: 'ENOSPC',
+  linkat: 'EMLINK',
+  mknodat: 'EPERM',
+  memfd_create: 'ENFILE',
+  socketpair: 'EMFILE',
+  sendfile: 'EIO',
+  fallocate: 'ENOSPC',
+  fchown: 'EPERM',
+  fchmod: 'EPERM',
+  utimensat: 'EPERM',
+  ftruncate: 'EFBIG',
+  openat2: 'EMFILE',
 }
 
 async function failedRestores(workload: string, about: number): Promise<void> {
@@ -98,7 +145,9 @@ async function interruptedDump(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP'): Promise
   const before = look(run.pid)
   const images = freshFolder(run, 'images')
   const program = await programCommand()
-  const child = spawn([...program, 'dump', '-t', String(run.pid), '-D', images, '-v4', '-o', 'dump.log'], { stderr: 'pipe' })
+  const child = spawn([...program, 'dump', '-t', String(run.pid), '-D', images, '-v4', '-o', 'dump.log'], {
+    stderr: 'pipe',
+  })
   const pages = join(images, 'pages-1.img')
   await until('pages are being written', () => {
     try {
@@ -121,7 +170,18 @@ async function unstoppable(): Promise<void> {
   await run.start()
   const images = freshFolder(run, 'images')
   const from = performance.now()
-  const ended = await execute([...(await programCommand()), 'dump', '-t', String(run.pid), '-D', images, '--timeout', '1', '-o', 'dump.log'])
+  const ended = await execute([
+    ...(await programCommand()),
+    'dump',
+    '-t',
+    String(run.pid),
+    '-D',
+    images,
+    '--timeout',
+    '1',
+    '-o',
+    'dump.log',
+  ])
   expect(ended.exitCode).toBe(1)
   expect(ended.output).toMatch(/^Error: task \d+ did not stop in time/)
   expect(performance.now() - from).toBeLessThan(5000)
@@ -136,9 +196,20 @@ async function tracedByAnother(): Promise<void> {
   await using run = steady.run
   await steady.start('waiting')
   const other = spawn(['strace', '-qqq', '-f', '-o', '/dev/null', '-e', 'trace=none', '-p', String(steady.pid)])
-  await until('strace has it', () => (/TracerPid:\t0\n/.test(readFileSync(`/proc/${steady.pid}/status`, 'latin1')) ? undefined : true))
+  await until('strace has it', () =>
+    /TracerPid:\t0\n/.test(readFileSync(`/proc/${steady.pid}/status`, 'latin1')) ? undefined : true,
+  )
   const images = freshFolder(run, 'images')
-  const ended = await execute([...(await programCommand()), 'dump', '-t', String(steady.pid), '-D', images, '-o', 'dump.log'])
+  const ended = await execute([
+    ...(await programCommand()),
+    'dump',
+    '-t',
+    String(steady.pid),
+    '-D',
+    images,
+    '-o',
+    'dump.log',
+  ])
   expect(ended.exitCode).toBe(1)
   expect(ended.output).toContain(`it is traced by process ${other.pid}`)
   expect(readdirSync(images)).toEqual(['dump.log'])

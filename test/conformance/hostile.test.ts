@@ -3,7 +3,17 @@
 // by a length that it has not checked, and makes nothing.
 // A failure prints its seed; BARDO_SEED=<seed> repeats it, BARDO_FUZZ_RUNS sets how many directories are tried of each.
 import { afterAll, describe, expect, test } from 'bun:test'
-import { closeSync, cpSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  cpSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BardoError, Report } from '../../src/base/errors.ts'
@@ -13,8 +23,7 @@ import { verifyProgram } from '../../src/program/verify.ts'
 import { readHost } from '../../src/restore/host.ts'
 import { loadImage } from '../../src/restore/load.ts'
 import { planRestore } from '../../src/restore/plan.ts'
-import { Run, run as execute } from './harness.ts'
-import { programCommand } from './injection.ts'
+import { Run } from './harness.ts'
 import { childrenOf } from './visible-state.ts'
 import { workloads } from './workload-list.ts'
 
@@ -23,6 +32,7 @@ const SEED = Number(process.env['BARDO_SEED'] ?? Math.floor(Math.random() * 2 **
 /** One directory may take so long; most take some milliseconds, but the machines that run this are shared. */
 const TIME_MAX_MS = 3000
 const MEMORY_MAX_MB = 400
+const ZEROS_BYTES = 8 << 20
 
 const scratchFolder = mkdtempSync(join(tmpdir(), 'bardo-hostile-'))
 afterAll(() => rmSync(scratchFolder, { recursive: true, force: true }))
@@ -65,7 +75,8 @@ function damage(bytes: Uint8Array, random: Random): Uint8Array {
         out = out.slice(0, at)
         break
       case 3:
-        for (let index = at; index < out.length && index < at + 4; index++) out[index] = [0xff, 0xff, 0xff, 0x7f][index - at]!
+        for (let index = at; index < out.length && index < at + 4; index++)
+          out[index] = [0xff, 0xff, 0xff, 0x7f][index - at]!
         break
       case 4: {
         const from = random(out.length)
@@ -79,7 +90,17 @@ function damage(bytes: Uint8Array, random: Random): Uint8Array {
         // A number in place of another one of the same length: what the codec has nothing against.
         let end = at
         while (end < out.length && end < at + 9 && out[end]! >= 0x80) end++
-        const value = [0n, 1n, 0xffn, 0x7fff_ffffn, 0xffff_ffffn, 1n << 40n, 1n << 47n, (1n << 63n) - 1n, BigInt(random(100_000))][random(9)]!
+        const value = [
+          0n,
+          1n,
+          0xffn,
+          0x7fff_ffffn,
+          0xffff_ffffn,
+          1n << 40n,
+          1n << 47n,
+          (1n << 63n) - 1n,
+          BigInt(random(100_000)),
+        ][random(9)]!
         out.set(varint(value, Math.min(end, out.length - 1) - at + 1), at)
         break
       }
@@ -134,8 +155,8 @@ class Victim {
         return `${name} is cut to ${length}`
       }
       case 3:
-        truncateSync(path, 2 ** 40)
-        return `${name} is a terabyte of zeros at its end`
+        truncateSync(path, good.length + ZEROS_BYTES)
+        return `${name} has megabytes of zeros at its end`
       default:
         if (name.startsWith('pages-')) truncateSync(path, random(good.length + 1))
         else writeFileSync(path, damage(good, random))
@@ -154,10 +175,29 @@ class Victim {
 
 function optionsFor(imagesFd: number): RestoreOptions {
   return {
-    imagesDir: '.', imagesFd, workDir: '.', workFd: imagesFd, shellJob: false, externals: [], inherited: [], finalState: 'running',
-    displayStats: false, pidfile: undefined, ghostLimitBytes: 1 << 20, linkRemap: false, evasiveDevices: false, fileLocks: false,
-    tcpEstablished: false, tcpClose: false, fileValidation: 'buildid', unprivileged: false, detached: true, sibling: false,
-    root: undefined, skipFileRwxCheck: false, explain: false,
+    imagesDir: '.',
+    imagesFd,
+    workDir: '.',
+    workFd: imagesFd,
+    shellJob: false,
+    externals: [],
+    inherited: [],
+    finalState: 'running',
+    displayStats: false,
+    pidfile: undefined,
+    ghostLimitBytes: 1 << 20,
+    linkRemap: false,
+    evasiveDevices: false,
+    fileLocks: false,
+    tcpEstablished: false,
+    tcpClose: false,
+    fileValidation: 'buildid',
+    unprivileged: false,
+    detached: true,
+    sibling: false,
+    root: undefined,
+    skipFileRwxCheck: false,
+    explain: false,
   } as unknown as RestoreOptions
 }
 
@@ -185,7 +225,20 @@ function prepare(folder: string): BardoError[] {
 const rssMb = (): number => Number(/^VmHWM:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'latin1'))![1]) / 1024
 const openFiles = (): number => readdirSync('/proc/self/fd').length
 
-const VICTIMS = ['registers', 'threads', 'tree', 'pipes', 'unlinked', 'maps', 'tty-pair', 'signals', 'shared-memory', 'cwd', 'timers', 'unix-pair']
+const VICTIMS = [
+  'registers',
+  'threads',
+  'tree',
+  'pipes',
+  'unlinked',
+  'maps',
+  'tty-pair',
+  'signals',
+  'shared-memory',
+  'cwd',
+  'timers',
+  'unix-pair',
+]
 
 describe('hostile image directories', () => {
   for (const [index, name] of VICTIMS.entries()) {
@@ -209,15 +262,24 @@ describe('hostile image directories', () => {
           if (only === undefined || number === Number(only)) found = prepare(victim.folder)
         } catch (thrown) {
           const error = thrown as Error
-          bugs.set(`${error.name}: ${error.message} ${error.stack?.split('\n').find(line => line.includes('/src/'))?.trim()}`, `run ${number}, ${what}`)
+          bugs.set(
+            `${error.name}: ${error.message} ${error.stack
+              ?.split('\n')
+              .find(line => line.includes('/src/'))
+              ?.trim()}`,
+            `run ${number}, ${what}`,
+          )
         }
         if (found.length > 0) refused++
-        for (const error of found) if (error.code === 'bug') bugs.set(`bug: ${error.what}; ${error.where}`.replaceAll(/\d+/g, 'N'), `run ${number}, ${what}`)
+        for (const error of found)
+          if (error.code === 'bug')
+            bugs.set(`bug: ${error.what}; ${error.where}`.replaceAll(/\d+/g, 'N'), `run ${number}, ${what}`)
         const took = performance.now() - from
         if (took > TIME_MAX_MS) bugs.set(`took ${Math.round(took)} ms`, `run ${number}, ${what}`)
         victim.heal()
       }
-      if (bugs.size > 0) throw new Error([...bugs].map(([bug, where]) => `${bug}\n    ${where}, BARDO_SEED=${SEED}`).join('\n'))
+      if (bugs.size > 0)
+        throw new Error([...bugs].map(([bug, where]) => `${bug}\n    ${where}, BARDO_SEED=${SEED}`).join('\n'))
       expect(refused).toBeGreaterThan(0)
       // A descriptor that stays open, a process or a file that was made would be a side effect.
       expect([openFiles(), childrenOf(process.pid).length]).toEqual([files, children])

@@ -15,12 +15,26 @@ export const hasStrace = Bun.which('strace') !== null
 
 /** Runs a command under strace; `extra` are strace's own options. The trace is text, of the calls named. */
 export async function traced(
-  folder: string, names: readonly string[], extra: readonly string[], command: readonly string[],
+  folder: string,
+  names: readonly string[],
+  extra: readonly string[],
+  command: readonly string[],
 ): Promise<Ended & { readonly calls: TracedCall[] }> {
   const output = join(folder, 'trace')
   rmSync(output, { force: true })
   const ended = await run([
-    'strace', '-qqq', '-o', output, '-s', '200', '-e', 'signal=none', '-e', `trace=${names.join(',')}`, ...extra, ...command,
+    'strace',
+    '-qqq',
+    '-o',
+    output,
+    '-s',
+    '200',
+    '-e',
+    'signal=none',
+    '-e',
+    `trace=${names.join(',')}`,
+    ...extra,
+    ...command,
   ])
   const counts = new Map<string, number>()
   const calls: TracedCall[] = []
@@ -35,14 +49,19 @@ export async function traced(
 }
 
 /** What happens at a call: strace's words behind `inject=NAME:`. */
-export const injected = (call: TracedCall, what: string): string[] => ['-e', `inject=${call.name}:${what}:when=${call.nth}`]
+export const injected = (call: TracedCall, what: string): string[] => [
+  '-e',
+  `inject=${call.name}:${what}:when=${call.nth}`,
+]
 
 /**
  * Of `calls`, as many as are tried by default, evenly between the first and the last one, and those that are worth it
  * always. All of them with BARDO_EVERY_STEP=1.
  */
 export function chosen(
-  calls: readonly TracedCall[], about: number, always: (call: TracedCall, before: TracedCall | undefined) => boolean = () => false,
+  calls: readonly TracedCall[],
+  about: number,
+  always: (call: TracedCall, before: TracedCall | undefined) => boolean = () => false,
 ): TracedCall[] {
   if (everyStep || calls.length <= about) return [...calls]
   const stride = (calls.length - 1) / (about - 1)
@@ -75,9 +94,12 @@ export async function programCommand(): Promise<readonly string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'bardo-bundle-'))
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
   const result = await Bun.build({
-    entrypoints: [join(projectRoot, 'src/cli/main.ts')], target: 'bun', format: 'cjs', outdir: folder,
+    entrypoints: [join(projectRoot, 'src/cli/main.ts')],
+    target: 'bun',
+    format: 'cjs',
+    outdir: folder,
   })
-  if (!result.success) throw new Error(result.logs.join('\n'))
+  if (!result.success) throw new Error(result.logs.map(String).join('\n'))
   bundle = [process.execPath, '--no-env-file', '--config=/dev/null', join(folder, 'main.js')]
   return bundle
 }

@@ -18,7 +18,9 @@ const OWN = /^(trace|images-\d+\/(restore\.log|stats-restore))$/
 function filesUnder(folder: string, prefix = ''): string[] {
   return readdirSync(folder, { withFileTypes: true })
     .flatMap(entry =>
-      entry.isDirectory() ? [`${prefix}${entry.name}/`, ...filesUnder(join(folder, entry.name), `${prefix}${entry.name}/`)] : [prefix + entry.name],
+      entry.isDirectory()
+        ? [`${prefix}${entry.name}/`, ...filesUnder(join(folder, entry.name), `${prefix}${entry.name}/`)]
+        : [prefix + entry.name],
     )
     .filter(name => !OWN.test(name))
     .toSorted()

@@ -2,7 +2,16 @@
 // what was left in them. Of a restore nothing is left, and the same images can be restored.
 import { describe, expect, test } from 'bun:test'
 import { run as execute } from './harness.ts'
-import { announce, chosen, freshFolder, hasStrace, injected, programCommand, traced, type TracedCall } from './injection.ts'
+import {
+  announce,
+  chosen,
+  freshFolder,
+  hasStrace,
+  injected,
+  programCommand,
+  traced,
+  type TracedCall,
+} from './injection.ts'
 import { KeptImages } from './kept-images.ts'
 import { Steady } from './steady.ts'
 
@@ -14,7 +23,18 @@ async function killedDumps(main: 'busy' | 'waiting', about: number, stopped = fa
   await using run = steady.run
   await steady.start(main)
   const program = await programCommand()
-  const dump = (folder: string): string[] => [...program, 'dump', '-t', String(steady.pid), '-D', folder, '-R', '-v4', '-o', 'dump.log']
+  const dump = (folder: string): string[] => [
+    ...program,
+    'dump',
+    '-t',
+    String(steady.pid),
+    '-D',
+    folder,
+    '-R',
+    '-v4',
+    '-o',
+    'dump.log',
+  ]
   const whole = await traced(run.folder, TOUCHING, [], dump(freshFolder(run, 'whole')))
   expect(whole.exitCode).toBe(0)
   await steady.mustBeUntouched('after a dump that nothing disturbed')
@@ -34,9 +54,23 @@ async function killedDumps(main: 'busy' | 'waiting', about: number, stopped = fa
 }
 
 /** The calls by which a restore makes anything. */
-const MAKING = [...TOUCHING, 'openat', 'mkdirat', 'linkat', 'unlinkat', 'mknodat', 'kill', 'memfd_create', 'clone3', 'execveat', 'dup3', 'pipe2']
+const MAKING = [
+  ...TOUCHING,
+  'openat',
+  'mkdirat',
+  'linkat',
+  'unlinkat',
+  'mknodat',
+  'kill',
+  'memfd_create',
+  'clone3',
+  'execveat',
+  'dup3',
+  'pipe2',
+]
 
-const makesFile = (call: TracedCall | undefined): boolean => /^(mkdirat|mknodat|linkat|openat\(.*O_CREAT)/.test(call?.text ?? '')
+const makesFile = (call: TracedCall | undefined): boolean =>
+  /^(mkdirat|mknodat|linkat|openat\(.*O_CREAT)/.test(call?.text ?? '')
 
 async function killedRestores(workload: string, about: number): Promise<void> {
   const kept = new KeptImages(workload)

@@ -42,7 +42,9 @@ export class Steady {
 
   #look(): Seen {
     // Its own SIGUSR1 may be pending for a moment.
-    const state = JSON.parse(JSON.stringify(look(this.pid)).replaceAll('SigPnd:\\t0000000000000200', 'SigPnd:\\t0000000000000000'))
+    const state = JSON.parse(
+      JSON.stringify(look(this.pid)).replaceAll('SigPnd:\\t0000000000000200', 'SigPnd:\\t0000000000000000'),
+    )
     const task = state[this.pid] as { maps: string[]; stat: Record<string, string> }
     const maps = task.maps.filter(line => !RWX.test(line))
     // The size of its memory is that of its mappings.
@@ -52,8 +54,13 @@ export class Steady {
 
   /** The contents of its vdso, which a dump uses for its first call. */
   vdso(): string {
-    const line = readFileSync(`/proc/${this.pid}/maps`, 'latin1').split('\n').find(text => text.endsWith('[vdso]'))!
-    const [start, end] = line.split(' ')[0]!.split('-').map(text => BigInt(`0x${text}`)) as [bigint, bigint]
+    const line = readFileSync(`/proc/${this.pid}/maps`, 'latin1')
+      .split('\n')
+      .find(text => text.endsWith('[vdso]'))!
+    const [start, end] = line
+      .split(' ')[0]!
+      .split('-')
+      .map(text => BigInt(`0x${text}`)) as [bigint, bigint]
     return Buffer.from(peek(this.pid, start, Number(end - start))).toString('hex')
   }
 
@@ -65,9 +72,15 @@ export class Steady {
   async mustBeAsBefore(what: string): Promise<number> {
     const from = this.#rounds()
     const stuck = (): string =>
-      `threads ${this.#rounds().flatMap((count, index) => (count > from[index]! + 1n ? [] : [index])).join(' ')} stand still`
+      `threads ${this.#rounds()
+        .flatMap((count, index) => (count > from[index]! + 1n ? [] : [index]))
+        .join(' ')} stand still`
     try {
-      await until('all threads go on', () => this.#rounds().every((count, index) => count > from[index]! + 1n) || undefined, 3000)
+      await until(
+        'all threads go on',
+        () => this.#rounds().every((count, index) => count > from[index]! + 1n) || undefined,
+        3000,
+      )
     } catch {
       throw new Error(`${what}: ${stuck()}\n${this.run.result()}`)
     }

@@ -24,10 +24,25 @@ type Task = { id: number; process: number; table: { next: number } }
 /** One thing that is said. The numbers choose who does it and with what, as rests: any numbers make a good program. */
 type Deed = { kind: (typeof KINDS)[number]; who: number; which: number; size: number }
 const KINDS = [
-  'open', 'path', 'pipe', 'shared', 'child', 'sharing child', 'thread', 'end', 'map', 'fill', 'place', 'own', 'nested',
+  'open',
+  'path',
+  'pipe',
+  'shared',
+  'child',
+  'sharing child',
+  'thread',
+  'end',
+  'map',
+  'fill',
+  'place',
+  'own',
+  'nested',
 ] as const
 const deed: fc.Arbitrary<Deed> = fc.record({
-  kind: fc.constantFrom(...KINDS), who: fc.nat(1000), which: fc.nat(1000), size: fc.nat(20),
+  kind: fc.constantFrom(...KINDS),
+  who: fc.nat(1000),
+  which: fc.nat(1000),
+  size: fc.nat(20),
 })
 const deeds = fc.array(deed, { maxLength: 60, size: 'max' })
 
@@ -107,16 +122,14 @@ function programOf(all: readonly Deed[]): Program {
       case 'nested': {
         const [lent] = program.lend(say, task.id, [file])
         let memory: Memory = program.memory(task.id, 8, [{ offset: 0, slot: lent! }])
-        for (let depth = 0; depth < size % 5; depth++)
-          memory = program.memory(task.id, 16, [], [{ offset: 8, memory }])
+        for (let depth = 0; depth < size % 5; depth++) memory = program.memory(task.id, 16, [], [{ offset: 8, memory }])
         program.call(say, task.id, 'value', [], 'prctl', [35, 14, memory, 104, 0])
         program.call(say, task.id, 'value', [], 'close', [lent!])
         break
       }
     }
   }
-  for (const { id } of living)
-    program.host({ what: `thread ${id}`, phase: 'go' }, stateOf(id))
+  for (const { id } of living) program.host({ what: `thread ${id}`, phase: 'go' }, stateOf(id))
   return { steps: program.steps, places: PLACES, root: ROOT }
 }
 
@@ -175,7 +188,8 @@ describe('a good program', () => {
         if (step.do === 'spawn' && step.spawn.kind !== 'root') {
           const used = later.some(
             other =>
-              ('actor' in other && other.actor === step.task) || (other.do === 'end' && other.reap === step.task) ||
+              ('actor' in other && other.actor === step.task) ||
+              (other.do === 'end' && other.reap === step.task) ||
               (other.do === 'host' && other.act.name === 'state' && other.act.thread === step.task),
           )
           if (used) expect(whats).toContain(`task ${step.task} is used before it is made`)

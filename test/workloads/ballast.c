@@ -1,5 +1,6 @@
 // Much memory, all of it different: argument 2 says how many MB. A dump of it takes long enough to be interrupted.
 // alone: it is run by test/conformance/failing.test.ts
+// kinds: mem/pages
 #include "workload.h"
 
 int main(int argc, char **argv) {

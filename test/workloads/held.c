@@ -1,5 +1,6 @@
 // A parent that vfork(2) holds until its child ends: it cannot be stopped meanwhile, not even by ptrace.
 // alone: it is run by test/conformance/failing.test.ts
+// kinds: task/x86-registers
 #include "workload.h"
 
 int main(int argc, char **argv) {

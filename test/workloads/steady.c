@@ -4,6 +4,7 @@
 // alone: it is run by test/conformance/killed.test.ts and failing.test.ts
 // cc: -pthread
 // moves: registers tree
+// kinds: task/x86-registers
 #include "workload.h"
 #include <linux/futex.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 // The vdso and its data: one child has moved them elsewhere and calls them there; one has unmapped them; the parent
 // goes on using them where they were.
-// kinds: mem/mappings
+// kinds: mem/mappings mem/vdso
 #include "workload.h"
 #include <elf.h>
 #include <sys/auxv.h>

@@ -1,6 +1,21 @@
 // What makes a task and its threads: core-<pid>.img, one for each thread, and ids-<pid>.img.
 import {
-  bool, bytes, choice, dict, enumeration, hex, i32, inner, message, optional, repeated, s32, text, u32, u64, type State,
+  bool,
+  bytes,
+  choice,
+  dict,
+  enumeration,
+  hex,
+  i32,
+  inner,
+  message,
+  optional,
+  repeated,
+  s32,
+  text,
+  u32,
+  u64,
+  type State,
 } from '../words.ts'
 import { thread_info_aarch64 } from './arch/aarch64.ts'
 import { thread_info_arm } from './arch/arm.ts'
@@ -17,7 +32,15 @@ import { task_timers_entry } from './timers.ts'
 
 /** The machine of a thread, and with it which of the `ti_…` fields is there. */
 export const march = enumeration('core_entry.march', {
-  UNKNOWN: 0, X86_64: 1, ARM: 2, AARCH64: 3, PPC64: 4, S390: 5, MIPS: 6, LOONGARCH64: 7, RISCV64: 8,
+  UNKNOWN: 0,
+  X86_64: 1,
+  ARM: 2,
+  AARCH64: 3,
+  PPC64: 4,
+  S390: 5,
+  MIPS: 6,
+  LOONGARCH64: 7,
+  RISCV64: 8,
 })
 
 export const rlimit_entry = message('rlimit_entry', () => ({ cur: u64(1), max: u64(2) }))
@@ -28,9 +51,17 @@ export type task_rlimits_entry = State<typeof task_rlimits_entry>
 
 /** Kernel objects by number: tasks with an equal number share the object. */
 export const task_kobj_ids_entry = message('task_kobj_ids_entry', () => ({
-  vm_id: u32(1), files_id: u32(2), fs_id: u32(3), sighand_id: u32(4), pid_ns_id: optional(u32(5)),
-  net_ns_id: optional(u32(6)), ipc_ns_id: optional(u32(7)), uts_ns_id: optional(u32(8)),
-  mnt_ns_id: optional(u32(9)), user_ns_id: optional(u32(10)), cgroup_ns_id: optional(u32(11)),
+  vm_id: u32(1),
+  files_id: u32(2),
+  fs_id: u32(3),
+  sighand_id: u32(4),
+  pid_ns_id: optional(u32(5)),
+  net_ns_id: optional(u32(6)),
+  ipc_ns_id: optional(u32(7)),
+  uts_ns_id: optional(u32(8)),
+  mnt_ns_id: optional(u32(9)),
+  user_ns_id: optional(u32(10)),
+  cgroup_ns_id: optional(u32(11)),
   time_ns_id: optional(u32(12)),
 }))
 export type task_kobj_ids_entry = State<typeof task_kobj_ids_entry>
@@ -61,7 +92,11 @@ export const task_core_entry = message('task_core_entry', () => ({
 export type task_core_entry = State<typeof task_core_entry>
 
 /** The alternative signal stack (sigaltstack). */
-export const thread_sas_entry = message('thread_sas_entry', () => ({ ss_sp: u64(1), ss_size: u64(2), ss_flags: u32(3) }))
+export const thread_sas_entry = message('thread_sas_entry', () => ({
+  ss_sp: u64(1),
+  ss_size: u64(2),
+  ss_flags: u32(3),
+}))
 export type thread_sas_entry = State<typeof thread_sas_entry>
 
 /** The registered restartable sequence area (rseq(2)). */

@@ -12,9 +12,29 @@ import { tty_file_entry } from './tty.ts'
 
 /** What a descriptor is. The last two never reach files.img. */
 export const fd_types = enumeration('fd_types', {
-  UND: 0, REG: 1, PIPE: 2, FIFO: 3, INETSK: 4, UNIXSK: 5, EVENTFD: 6, EVENTPOLL: 7, INOTIFY: 8, SIGNALFD: 9,
-  PACKETSK: 10, TTY: 11, FANOTIFY: 12, NETLINKSK: 13, NS: 14, TUNF: 15, EXT: 16, TIMERFD: 17, MEMFD: 18, BPFMAP: 19,
-  PIDFD: 20, CTL_TTY: 65534, AUTOFS_PIPE: 65535,
+  UND: 0,
+  REG: 1,
+  PIPE: 2,
+  FIFO: 3,
+  INETSK: 4,
+  UNIXSK: 5,
+  EVENTFD: 6,
+  EVENTPOLL: 7,
+  INOTIFY: 8,
+  SIGNALFD: 9,
+  PACKETSK: 10,
+  TTY: 11,
+  FANOTIFY: 12,
+  NETLINKSK: 13,
+  NS: 14,
+  TUNF: 15,
+  EXT: 16,
+  TIMERFD: 17,
+  MEMFD: 18,
+  BPFMAP: 19,
+  PIDFD: 20,
+  CTL_TTY: 65534,
+  AUTOFS_PIPE: 65535,
 })
 
 /** One descriptor number of a table of descriptors. */

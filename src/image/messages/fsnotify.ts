@@ -1,6 +1,17 @@
 // Descriptors that watch files: inotify and fanotify.
 import {
-  choice, dev, enumeration, hex, inner, message, optional, repeated, text, u32, u64, type State,
+  choice,
+  dev,
+  enumeration,
+  hex,
+  inner,
+  message,
+  optional,
+  repeated,
+  text,
+  u32,
+  u64,
+  type State,
 } from '../words.ts'
 import { fown_entry } from './fown.ts'
 import { fh_entry } from './regular.ts'

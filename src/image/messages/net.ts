@@ -1,6 +1,19 @@
 // Network namespaces and the devices in them.
 import {
-  bool, bytes, choice, enumeration, hex, i32, inner, ip, message, optional, repeated, text, u32, type State,
+  bool,
+  bytes,
+  choice,
+  enumeration,
+  hex,
+  i32,
+  inner,
+  ip,
+  message,
+  optional,
+  repeated,
+  text,
+  u32,
+  type State,
 } from '../words.ts'
 
 export const SysctlType = enumeration('SysctlType', { CTL_STR: 5, CTL_32: 6 })
@@ -36,7 +49,14 @@ export type netns_entry = State<typeof netns_entry>
 
 /** Kinds of network device; `EXTLINK` is one that a script makes before the restore. */
 export const nd_type = enumeration('nd_type', {
-  LOOPBACK: 1, VETH: 2, TUN: 3, EXTLINK: 4, VENET: 5, BRIDGE: 6, MACVLAN: 7, SIT: 8,
+  LOOPBACK: 1,
+  VETH: 2,
+  TUN: 3,
+  EXTLINK: 4,
+  VENET: 5,
+  BRIDGE: 6,
+  MACVLAN: 7,
+  SIT: 8,
 })
 
 /** A tun or tap device. */

@@ -1,6 +1,18 @@
 // Namespaces other than the network's and IPC's, and the mounts of a mount namespace.
 import {
-  bool, dev, enumeration, hex, i32, inner, message, optional, repeated, text, u32, u64, type State,
+  bool,
+  dev,
+  enumeration,
+  hex,
+  i32,
+  inner,
+  message,
+  optional,
+  repeated,
+  text,
+  u32,
+  u64,
+  type State,
 } from '../words.ts'
 
 /** Names of the machine. */
@@ -11,7 +23,10 @@ export const timespec = message('timespec', () => ({ tv_sec: u64(1), tv_nsec: u6
 export type timespec = State<typeof timespec>
 
 /** The clocks of a time namespace when it was dumped. */
-export const timens_entry = message('timens_entry', () => ({ monotonic: inner(1, timespec), boottime: inner(2, timespec) }))
+export const timens_entry = message('timens_entry', () => ({
+  monotonic: inner(1, timespec),
+  boottime: inner(2, timespec),
+}))
 export type timens_entry = State<typeof timens_entry>
 
 /** A pid namespace that the restore joins. */
@@ -34,9 +49,27 @@ export type userns_entry = State<typeof userns_entry>
 
 /** File systems that a mount can be of; `AUTO` goes by `fsname`. */
 export const fstype = enumeration('fstype', {
-  UNSUPPORTED: 0, PROC: 1, SYSFS: 2, DEVTMPFS: 3, BINFMT_MISC: 4, TMPFS: 5, DEVPTS: 6, SIMFS: 7, PSTORE: 8,
-  SECURITYFS: 9, FUSECTL: 10, DEBUGFS: 11, CGROUP: 12, AUFS: 13, MQUEUE: 14, FUSE: 15, AUTO: 16, OVERLAYFS: 17,
-  AUTOFS: 18, TRACEFS: 19, CGROUP2: 23,
+  UNSUPPORTED: 0,
+  PROC: 1,
+  SYSFS: 2,
+  DEVTMPFS: 3,
+  BINFMT_MISC: 4,
+  TMPFS: 5,
+  DEVPTS: 6,
+  SIMFS: 7,
+  PSTORE: 8,
+  SECURITYFS: 9,
+  FUSECTL: 10,
+  DEBUGFS: 11,
+  CGROUP: 12,
+  AUFS: 13,
+  MQUEUE: 14,
+  FUSE: 15,
+  AUTO: 16,
+  OVERLAYFS: 17,
+  AUTOFS: 18,
+  TRACEFS: 19,
+  CGROUP2: 23,
 })
 
 /** A mount, as mountinfo shows it. */

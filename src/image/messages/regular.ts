@@ -1,6 +1,21 @@
 // Files that have a path, what stands in for a path that is gone, and locks.
 import {
-  bool, choice, dev, enumeration, flags, i32, i64, inner, message, optional, repeated, s32, statDev, text, u32, u64,
+  bool,
+  choice,
+  dev,
+  enumeration,
+  flags,
+  i32,
+  i64,
+  inner,
+  message,
+  optional,
+  repeated,
+  s32,
+  statDev,
+  text,
+  u32,
+  u64,
   type State,
 } from '../words.ts'
 import { fown_entry } from './fown.ts'
@@ -103,5 +118,9 @@ export const fh_entry = message('fh_entry', () => ({
 export type fh_entry = State<typeof fh_entry>
 
 /** Where an inode was found by search; a cache between dumps. */
-export const irmap_cache_entry = message('irmap_cache_entry', () => ({ dev: u32(1, statDev), inode: u64(2), path: text(3) }))
+export const irmap_cache_entry = message('irmap_cache_entry', () => ({
+  dev: u32(1, statDev),
+  inode: u64(2),
+  path: text(3),
+}))
 export type irmap_cache_entry = State<typeof irmap_cache_entry>

@@ -2,13 +2,31 @@
 import { bool, choice, enumeration, i32, inner, message, optional, repeated, text, u32, type State } from '../words.ts'
 
 export const criu_req_type = enumeration('criu_req_type', {
-  EMPTY: 0, DUMP: 1, RESTORE: 2, CHECK: 3, PRE_DUMP: 4, PAGE_SERVER: 5, NOTIFY: 6, CPUINFO_DUMP: 7, CPUINFO_CHECK: 8,
-  FEATURE_CHECK: 9, VERSION: 10, WAIT_PID: 11, PAGE_SERVER_CHLD: 12, SINGLE_PRE_DUMP: 13,
+  EMPTY: 0,
+  DUMP: 1,
+  RESTORE: 2,
+  CHECK: 3,
+  PRE_DUMP: 4,
+  PAGE_SERVER: 5,
+  NOTIFY: 6,
+  CPUINFO_DUMP: 7,
+  CPUINFO_CHECK: 8,
+  FEATURE_CHECK: 9,
+  VERSION: 10,
+  WAIT_PID: 11,
+  PAGE_SERVER_CHLD: 12,
+  SINGLE_PRE_DUMP: 13,
 })
 
 /** How far control groups are restored (--manage-cgroups). */
 export const criu_cg_mode = enumeration('criu_cg_mode', {
-  IGNORE: 0, CG_NONE: 1, PROPS: 2, SOFT: 3, FULL: 4, STRICT: 5, DEFAULT: 6,
+  IGNORE: 0,
+  CG_NONE: 1,
+  PROPS: 2,
+  SOFT: 3,
+  FULL: 4,
+  STRICT: 5,
+  DEFAULT: 6,
 })
 
 export const criu_network_lock_method = enumeration('criu_network_lock_method', { IPTABLES: 1, NFTABLES: 2, SKIP: 3 })

@@ -1,7 +1,23 @@
 // Sockets of all families, and what was in their queues.
 import {
-  bool, bytes, choice, dict, enumeration, fixed64, hex, inner, ip, message, optional, repeated, s32, text, u32, u64,
-  unixName, type State,
+  bool,
+  bytes,
+  choice,
+  dict,
+  enumeration,
+  fixed64,
+  hex,
+  inner,
+  ip,
+  message,
+  optional,
+  repeated,
+  s32,
+  text,
+  u32,
+  u64,
+  unixName,
+  type State,
 } from '../words.ts'
 import { fown_entry } from './fown.ts'
 

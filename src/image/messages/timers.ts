@@ -2,7 +2,12 @@
 import { i32, inner, message, optional, repeated, u32, u64, type State } from '../words.ts'
 
 /** struct itimerval: i… is the interval, v… what is left, in seconds and microseconds. */
-export const itimer_entry = message('itimer_entry', () => ({ isec: u64(1), iusec: u64(2), vsec: u64(3), vusec: u64(4) }))
+export const itimer_entry = message('itimer_entry', () => ({
+  isec: u64(1),
+  iusec: u64(2),
+  vsec: u64(3),
+  vusec: u64(4),
+}))
 export type itimer_entry = State<typeof itimer_entry>
 
 /** A timer of timer_create. Times are seconds and nanoseconds; a v… time is what is left. */

@@ -27,12 +27,19 @@ const watchedOutside: Limit = {
 
 /** A line of fdinfo: `3 events: 19 data: 1234 pos:0 ino:15c3fb sdev:f`; numbers but the first and pos in hexadecimal. */
 function parseWatched(line: string): eventpoll_tfd_entry {
-  const found = /^(\d+) events: +([0-9a-f]+) data: +([0-9a-f]+) +pos:(-?\d+) ino:([0-9a-f]+) sdev:([0-9a-f]+)$/.exec(line)
+  const found = /^(\d+) events: +([0-9a-f]+) data: +([0-9a-f]+) +pos:(-?\d+) ino:([0-9a-f]+) sdev:([0-9a-f]+)$/.exec(
+    line,
+  )
   if (found === null) throw new BardoError('bug', `fdinfo of an epoll says ${JSON.stringify(line)}`)
   const [, tfd, events, data, pos, ino, sdev] = found
   return {
-    id: 0, tfd: Number(tfd), events: parseInt(events!, 16), data: BigInt(`0x${data}`),
-    dev: parseInt(sdev!, 16), inode: BigInt(`0x${ino}`), pos: BigInt.asUintN(64, BigInt(pos!)),
+    id: 0,
+    tfd: Number(tfd),
+    events: parseInt(events!, 16),
+    data: BigInt(`0x${data}`),
+    dev: parseInt(sdev!, 16),
+    inode: BigInt(`0x${ino}`),
+    pos: BigInt.asUintN(64, BigInt(pos!)),
   }
 }
 
@@ -69,7 +76,9 @@ class Search {
   }
 
   #find(pid: number, number: number, nth: number): number | undefined {
-    return readDirectory(AT_FDCWD, `/proc/${pid}/fd`).map(Number).find(fd => this.#is(pid, fd, number, nth))
+    return readDirectory(AT_FDCWD, `/proc/${pid}/fd`)
+      .map(Number)
+      .find(fd => this.#is(pid, fd, number, nth))
   }
 
   /** Whether `fd` of process `pid` is the file of that entry. */
@@ -119,8 +128,7 @@ function addAll(id: number, epoll: Slot<'fd'>, entries: readonly Entry[], at: Bu
     while (taken.has(own)) own++
     const files = [{ file: epoll, number: own }, ...group]
     at.withNumbers(id, files, (task: TaskBuild) => {
-      for (const entry of group)
-        task.call('epoll_ctl', own, EPOLL_CTL_ADD, entry.number, task.memory(event(entry)))
+      for (const entry of group) task.call('epoll_ctl', own, EPOLL_CTL_ADD, entry.number, task.memory(event(entry)))
     })
   }
 }
@@ -175,7 +183,12 @@ export const epoll = fileKind({
       at.later('descriptors', late =>
         late.call('epoll_pwait', file, late.memory(EVENT_BYTES * fired.length), fired.length, 0, 0, 8),
       )
-    addAll(id, file, entries.filter(entry => !fired.includes(entry)), at)
+    addAll(
+      id,
+      file,
+      entries.filter(entry => !fired.includes(entry)),
+      at,
+    )
     return file
   },
 })

@@ -27,9 +27,7 @@ export type Traits = {
 }
 
 /** Kinds by their messages differ in type; the core gives each only states of its own. */
-const registry: readonly unknown[] = [
-  pipe, tty, fifo, unixSocket, eventfd, timerfd, signalfd, epoll, memfd, regular,
-]
+const registry: readonly unknown[] = [pipe, tty, fifo, unixSocket, eventfd, timerfd, signalfd, epoll, memfd, regular]
 export const fileKinds = registry as readonly FileKind[]
 
 function matches({ matches: { mode, majors, link, nameless } }: FileKind, file: Traits): boolean {

@@ -47,7 +47,16 @@ function saveInode(view: FileView): number {
     const name = view.link.slice(PREFIX.length, -DELETED.length)
     const { uid, gid, mode, size } = stat
     view.saveMemory(shmid)
-    view.images.add('MEMFD_INODE', [], { name, uid, gid, size: BigInt(size), shmid, seals, inode_id: BigInt(shmid), mode })
+    view.images.add('MEMFD_INODE', [], {
+      name,
+      uid,
+      gid,
+      size: BigInt(size),
+      shmid,
+      seals,
+      inode_id: BigInt(shmid),
+      mode,
+    })
     return shmid
   })
 }
@@ -56,7 +65,9 @@ function saveInode(view: FileView): number {
 const inodes: Maker<0, ReadonlyMap<number, memfd_inode_entry>> = {
   name: 'memfd.img',
   make: (_, { images }) =>
-    new Map((images.has('MEMFD_INODE') ? images.read('MEMFD_INODE') : []).map(inode => [Number(inode.inode_id), inode])),
+    new Map(
+      (images.has('MEMFD_INODE') ? images.read('MEMFD_INODE') : []).map(inode => [Number(inode.inode_id), inode]),
+    ),
 }
 
 /** How it is made, so that it can have the mode and the seals that it had. */

@@ -74,7 +74,8 @@ function now_ns(clockid: number): bigint {
 /** struct itimerspec: the interval, then the value. */
 const itimerspec = (interval_ns: bigint, value_ns: bigint): Uint8Array =>
   new Uint8Array(
-    BigInt64Array.of(interval_ns / SECOND_NS, interval_ns % SECOND_NS, value_ns / SECOND_NS, value_ns % SECOND_NS).buffer,
+    BigInt64Array.of(interval_ns / SECOND_NS, interval_ns % SECOND_NS, value_ns / SECOND_NS, value_ns % SECOND_NS)
+      .buffer,
   )
 
 /** When the timer is to expire, as timerfd_settime takes it with these flags: on its clock, or from now. */
@@ -90,8 +91,12 @@ function valueOf(state: timerfd_entry): bigint {
 function check(state: timerfd_entry): void {
   const { clockid, settime_flags, vsec, vnsec, isec, insec } = state
   const good =
-    CLOCKS.includes(clockid) && (settime_flags & ~TFD_TIMER_FLAGS) === 0 && vnsec < SECOND_NS && insec < SECOND_NS &&
-    vsec < SECONDS_MAX && isec < SECONDS_MAX
+    CLOCKS.includes(clockid) &&
+    (settime_flags & ~TFD_TIMER_FLAGS) === 0 &&
+    vnsec < SECOND_NS &&
+    insec < SECOND_NS &&
+    vsec < SECONDS_MAX &&
+    isec < SECONDS_MAX
   if (!good) throw new BardoError('bad-image', `timerfd ${state.id} has a clock or times that are none`)
 }
 
@@ -107,8 +112,13 @@ export const timerfd = fileKind({
     // A time of day stays what it is, however long the program was away.
     const absolute = (settime_flags & TFD_TIMER_ABSTIME) !== 0 && WALL_CLOCKS.includes(clockid) && left_ns > 0n
     return {
-      clockid, ticks, settime_flags, vsec: left_ns / SECOND_NS, vnsec: left_ns % SECOND_NS,
-      isec: interval_ns / SECOND_NS, insec: interval_ns % SECOND_NS,
+      clockid,
+      ticks,
+      settime_flags,
+      vsec: left_ns / SECOND_NS,
+      vnsec: left_ns % SECOND_NS,
+      isec: interval_ns / SECOND_NS,
+      insec: interval_ns % SECOND_NS,
       ...(absolute ? { expires_ns: now_ns(clockid) + left_ns } : {}),
     }
   },

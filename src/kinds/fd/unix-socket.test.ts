@@ -14,7 +14,12 @@ import { unixSocket } from './unix-socket.ts'
 
 const fown = { uid: 0, euid: 0, signum: 0, pid_type: 0, pid: 0 }
 const opts = {
-  so_sndbuf: 212992, so_rcvbuf: 212992, so_snd_tmo_sec: 0n, so_snd_tmo_usec: 0n, so_rcv_tmo_sec: 0n, so_rcv_tmo_usec: 0n,
+  so_sndbuf: 212992,
+  so_rcvbuf: 212992,
+  so_snd_tmo_sec: 0n,
+  so_snd_tmo_usec: 0n,
+  so_rcv_tmo_sec: 0n,
+  so_rcv_tmo_usec: 0n,
   so_filter: [],
 }
 const [STREAM, DGRAM] = [1, 2]
@@ -35,7 +40,18 @@ afterEach(() => {
 
 function add(id: number, ino: number, peer: number, more: Partial<unix_sk_entry> = {}): unix_sk_entry {
   const usk: unix_sk_entry = {
-    id, ino, peer, type: STREAM, state: 1, flags: 2, uflags: 0, backlog: 0, fown, opts, name: new Uint8Array(0), ...more,
+    id,
+    ino,
+    peer,
+    type: STREAM,
+    state: 1,
+    flags: 2,
+    uflags: 0,
+    backlog: 0,
+    fown,
+    opts,
+    name: new Uint8Array(0),
+    ...more,
   }
   writer.add('FILES', [], { type: fd_types.UNIXSK, id, usk })
   return usk
@@ -51,7 +67,8 @@ function program(...states: unix_sk_entry[]): string[] {
   const made = new Map<string, unknown>()
   const at = {
     call: (name: CallName, ...args: Argument[]) => builder.call(purpose, HOST, 'value', [], name, args),
-    attempt: (accept: number[], name: CallName, ...args: Argument[]) => builder.call(purpose, HOST, 'value', accept, name, args),
+    attempt: (accept: number[], name: CallName, ...args: Argument[]) =>
+      builder.call(purpose, HOST, 'value', accept, name, args),
     open: (name: CallName, ...args: Argument[]) => builder.call(purpose, HOST, 'fd', [], name, args),
     loadFile: (memory: never, offset: number) => builder.load(purpose, memory, offset),
     memory: (content: Uint8Array | number) => builder.memory(HOST, content),
@@ -64,12 +81,17 @@ function program(...states: unix_sk_entry[]): string[] {
     images: new ImageDirectory(fd),
   }
   for (const state of states) unixSocket.restore(state, at as unknown as Build)
-  return builder.steps.map(step => printStep(step).replace(/^host: (\$\d+ = (?!socket\(|load))?/, '').replace(/ +#.*$/, ''))
+  return builder.steps.map(step =>
+    printStep(step)
+      .replace(/^host: (\$\d+ = (?!socket\(|load))?/, '')
+      .replace(/ +#.*$/, ''),
+  )
 }
 
 /** Without the sizes of buffers, which every socket gets. */
 const buffers = /^setsockopt\(\$\d+, \w+, (7|8|32|33|0x20|0x21),/
-const brief = (steps: string[]): string[] => steps.filter(step => !buffers.test(step)).map(step => step.replaceAll(/[$&]\d+/g, '_'))
+const brief = (steps: string[]): string[] =>
+  steps.filter(step => !buffers.test(step)).map(step => step.replaceAll(/[$&]\d+/g, '_'))
 
 test('a pair is made once: what each end received is sent from the other before anything is shut down', () => {
   const one = add(1, 100, 101, { shutdown: 2 })
@@ -79,7 +101,15 @@ test('a pair is made once: what each end received is sent from the other before 
   queue(2, 'b')
   const steps = program(one, other)
   expect(brief(steps).map(step => step.replace(/\(.*/, ''))).toEqual([
-    'socketpair', '_ = load', '_ = load', 'sendto', 'sendto', 'sendto', 'shutdown', 'setsockopt', 'shutdown',
+    'socketpair',
+    '_ = load',
+    '_ = load',
+    'sendto',
+    'sendto',
+    'sendto',
+    'shutdown',
+    'setsockopt',
+    'shutdown',
   ])
   const senders = steps.filter(step => step.startsWith('sendto')).map(step => /\$\d+/.exec(step)![0])
   expect(new Set(senders.slice(1)).size).toBe(1)
@@ -94,8 +124,19 @@ test('an end whose other end is closed, and a socket that is connected to nothin
   queue(1, 'last words')
   queue(3, '')
   expect(brief(program(hungUp, alone, fed)).map(step => step.replace(/\(.*/, ''))).toEqual([
-    'socketpair', '_ = load', '_ = load', 'sendto', 'shutdown', '_ = socket', 'bind',
-    'socketpair', '_ = load', '_ = load', 'connect', 'getsockopt', 'sendto',
+    'socketpair',
+    '_ = load',
+    '_ = load',
+    'sendto',
+    'shutdown',
+    '_ = socket',
+    'bind',
+    'socketpair',
+    '_ = load',
+    '_ = load',
+    'connect',
+    'getsockopt',
+    'sendto',
   ])
 })
 

@@ -119,7 +119,9 @@ function restoreSocket(state: unix_sk_entry, at: Build): Slot<'fd'> {
   const given = at.inherited({ kind: 'socket', ino: state.ino })
   if (given !== undefined) return given
   const refused = ({ says, hint }: Limit, detail?: string): BardoError =>
-    new BardoError('unsupported', `cannot restore the file: ${says}${detail === undefined ? '' : ` (${detail})`}`, { hint })
+    new BardoError('unsupported', `cannot restore the file: ${says}${detail === undefined ? '' : ` (${detail})`}`, {
+      hint,
+    })
   if (state.uflags !== 0)
     throw refused({ ...outsideRestore, hint: `give one for it: --inherit-fd 'fd[N]:socket:[${state.ino}]'` })
   if (state.state === TCP_LISTEN) throw refused(listening, nameText(state.name))
@@ -134,8 +136,18 @@ export const unixSocket = fileKind({
   image: unix_sk_entry,
   matches: { mode: [S_IFSOCK], link: 'socket:[' },
   limits: [
-    otherNamespace, listening, bound, peerOutside, oneWay, notAccepted, pendingError, urgentData, outsideRestore,
-    queuedControl, socketOption, socketFilter,
+    otherNamespace,
+    listening,
+    bound,
+    peerOutside,
+    oneWay,
+    notAccepted,
+    pendingError,
+    urgentData,
+    outsideRestore,
+    queuedControl,
+    socketOption,
+    socketFilter,
   ],
   // CRIU lets the socket of a pair that comes last in files.img make both. When that is not the one with the lower
   // descriptor, it takes the number of a dup of it for its own, and fails.
@@ -150,7 +162,15 @@ export const unixSocket = fileKind({
     savePackets(view, socket)
     const { ino, type, state, name, peer = 0, shutdown, wqueue } = socket
     return {
-      ino, type, state, uflags: 0, backlog: wqueue, peer, opts, name, ns_id: OWN_NET_NS_ID,
+      ino,
+      type,
+      state,
+      uflags: 0,
+      backlog: wqueue,
+      peer,
+      opts,
+      name,
+      ns_id: OWN_NET_NS_ID,
       ...(shutdown === 0 ? {} : { shutdown }),
     }
   },

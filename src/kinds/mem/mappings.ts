@@ -2,15 +2,38 @@
 import { BardoError } from '../../base/errors.ts'
 import type { vma_entry } from '../../image/messages/mm.ts'
 import {
-  MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, O_RDONLY, O_RDWR, PROT_WRITE,
+  MAP_ANONYMOUS,
+  MAP_GROWSDOWN,
+  MAP_HUGETLB,
+  MAP_LOCKED,
+  MAP_NORESERVE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  O_RDONLY,
+  O_RDWR,
+  PROT_WRITE,
 } from '../../linux/constants.ts'
 import { VM_FLAG, type FlaggedMapping } from '../../linux/proc/smaps.ts'
 
 /** Bits of vma_entry.status (CRIU's VMA_AREA_… and VMA_…). */
 export const STATUS = {
-  REGULAR: 1 << 0, STACK: 1 << 1, VSYSCALL: 1 << 2, VDSO: 1 << 3, HEAP: 1 << 5, FILE_PRIVATE: 1 << 6, FILE_SHARED: 1 << 7,
-  ANON_SHARED: 1 << 8, ANON_PRIVATE: 1 << 9, SYSVIPC: 1 << 10, SOCKET: 1 << 11, VVAR: 1 << 12, AIORING: 1 << 13,
-  MEMFD: 1 << 14, SHSTK: 1 << 15, GUARD: 1 << 16, UPROBES: 1 << 17,
+  REGULAR: 1 << 0,
+  STACK: 1 << 1,
+  VSYSCALL: 1 << 2,
+  VDSO: 1 << 3,
+  HEAP: 1 << 5,
+  FILE_PRIVATE: 1 << 6,
+  FILE_SHARED: 1 << 7,
+  ANON_SHARED: 1 << 8,
+  ANON_PRIVATE: 1 << 9,
+  SYSVIPC: 1 << 10,
+  SOCKET: 1 << 11,
+  VVAR: 1 << 12,
+  AIORING: 1 << 13,
+  MEMFD: 1 << 14,
+  SHSTK: 1 << 15,
+  GUARD: 1 << 16,
+  UPROBES: 1 << 17,
 } as const
 
 export const MAP_DROPPABLE = 0x08
@@ -63,9 +86,18 @@ function backingOf(mapping: FlaggedMapping): Backing {
   const { path, ino } = mapping
   if (has(mapping, 'ht'))
     return refuse(mapping, 'huge pages (hugetlbfs) are not supported', 'use transparent huge pages (madvise) instead')
-  if (has(mapping, 'ss')) return refuse(mapping, 'a shadow stack is not supported', 'start the program with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off')
+  if (has(mapping, 'ss'))
+    return refuse(
+      mapping,
+      'a shadow stack is not supported',
+      'start the program with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off',
+    )
   if (has(mapping, 'um') || has(mapping, 'uw'))
-    return refuse(mapping, 'it is registered with userfaultfd', 'unregister it, or end the program that serves it, first')
+    return refuse(
+      mapping,
+      'it is registered with userfaultfd',
+      'unregister it, or end the program that serves it, first',
+    )
   // Pseudo names of mappings that are no files: the kernel's own, and names given by prctl.
   if (ino === 0 || path === '' || path.startsWith('[')) {
     if ((has(mapping, 'io') || has(mapping, 'pf')) && !path.startsWith('[v'))
@@ -74,7 +106,8 @@ function backingOf(mapping: FlaggedMapping): Backing {
   }
   if (path.startsWith('anon_inode:') || path.startsWith('socket:') || path.startsWith('/[aio]'))
     return refuse(mapping, `a mapping of ${path} is not supported`, 'let the program close that object first')
-  if (path.startsWith(SYSV)) return refuse(mapping, 'System V shared memory is not supported yet', 'detach it first (shmdt)')
+  if (path.startsWith(SYSV))
+    return refuse(mapping, 'System V shared memory is not supported yet', 'detach it first (shmdt)')
   if (path === SHARED_ANONYMOUS && mapping.shared) return { kind: 'shared', ino: Number(ino) }
   if (has(mapping, 'io') || has(mapping, 'pf'))
     return refuse(mapping, 'it maps a device', 'let the program close the device first')
@@ -93,9 +126,9 @@ function toEntry(mapping: FlaggedMapping, backing: Backing, heap: { start: numbe
   else if (backing.kind === 'file') {
     status |= mapping.shared ? STATUS.FILE_SHARED : STATUS.FILE_PRIVATE
     if (isMemfd(mapping)) status |= STATUS.MEMFD
-  }
-  else status |= STATUS.ANON_PRIVATE
-  if (mapping.start < heap.end && mapping.end > heap.start && (status & STATUS.ANON_PRIVATE) !== 0) status |= STATUS.HEAP
+  } else status |= STATUS.ANON_PRIVATE
+  if (mapping.start < heap.end && mapping.end > heap.start && (status & STATUS.ANON_PRIVATE) !== 0)
+    status |= STATUS.HEAP
   if (backing.kind !== 'file') flags |= MAP_ANONYMOUS
   if (has(mapping, 'gd')) flags |= MAP_GROWSDOWN
   if (has(mapping, 'lo')) flags |= MAP_LOCKED
@@ -105,8 +138,14 @@ function toEntry(mapping: FlaggedMapping, backing: Backing, heap: { start: numbe
   let madv = 0n
   for (const { flag, advice } of ADVICE) if (has(mapping, flag)) madv |= 1n << BigInt(advice)
   return {
-    start: BigInt(mapping.start), end: BigInt(mapping.end), pgoff: BigInt(mapping.pgoff_bytes), shmid: 0n, prot: mapping.prot,
-    flags, status, fd: -1n,
+    start: BigInt(mapping.start),
+    end: BigInt(mapping.end),
+    pgoff: BigInt(mapping.pgoff_bytes),
+    shmid: 0n,
+    prot: mapping.prot,
+    flags,
+    status,
+    fd: -1n,
     ...(madv === 0n ? {} : { madv }),
     ...(backing.kind === 'file' ? { fdflags: backing.flags } : {}),
   }
@@ -119,7 +158,12 @@ export function saveMappings(mappings: readonly FlaggedMapping[], heap: { start:
     const backing = backingOf(source)
     const vma = toEntry(source, backing, heap)
     const last = saved.at(-1)?.vma
-    if (last !== undefined && (vma.status & STATUS.VVAR) !== 0 && (last.status & STATUS.VVAR) !== 0 && last.end === vma.start) {
+    if (
+      last !== undefined &&
+      (vma.status & STATUS.VVAR) !== 0 &&
+      (last.status & STATUS.VVAR) !== 0 &&
+      last.end === vma.start
+    ) {
       last.end = vma.end
       continue
     }
@@ -132,7 +176,8 @@ export const isStatus = (vma: vma_entry, bit: number): boolean => (vma.status & 
 
 /** Whether the image has pages of this mapping's own in pages-N.img. */
 export const hasOwnPages = (vma: vma_entry): boolean =>
-  (vma.status & (STATUS.ANON_PRIVATE | STATUS.FILE_PRIVATE)) !== 0 && (vma.status & (STATUS.VSYSCALL | STATUS.VVAR)) === 0
+  (vma.status & (STATUS.ANON_PRIVATE | STATUS.FILE_PRIVATE)) !== 0 &&
+  (vma.status & (STATUS.VSYSCALL | STATUS.VVAR)) === 0
 
 /** Advice to be given anew, by number. */
 export function adviceOf(vma: vma_entry): number[] {

@@ -9,7 +9,13 @@ import { AT_FDCWD, O_CLOEXEC, O_RDONLY, PAGE_SIZE, PROT_READ } from '../../linux
 import { Arena, syscall } from '../../linux/ffi.ts'
 import { NR } from '../../linux/nr.ts'
 import {
-  PAGEMAP_SCAN, PAGE_IS_FILE, PAGE_IS_PFNZERO, PAGE_IS_PRESENT, PAGE_IS_SWAPPED, PAGE_REGION_BYTES, PM_SCAN_ARG_BYTES,
+  PAGEMAP_SCAN,
+  PAGE_IS_FILE,
+  PAGE_IS_PFNZERO,
+  PAGE_IS_PRESENT,
+  PAGE_IS_SWAPPED,
+  PAGE_REGION_BYTES,
+  PM_SCAN_ARG_BYTES,
   encodePmScanArg,
 } from '../../linux/proc/pagemap-scan.ts'
 import { getU64 } from '../../linux/proc/u64.ts'
@@ -41,15 +47,23 @@ export function findPages(pid: number, saved: readonly Saved[]): PageRun[] {
   using pagemap = new OpenFile(must('openat', AT_FDCWD, `/proc/${pid}/pagemap`, O_RDONLY | O_CLOEXEC))
   let index = 0
   const last = own.at(-1)!.source.end
-  for (let start = own[0]!.source.start; start < last; ) {
+  for (let start = own[0]!.source.start; start < last;) {
     encodePmScanArg(scanArena.view, argAt - scanArena.address, {
-      start, end: last, regionsAt, regionsMax: REGIONS_MAX, inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
-      mask: PAGE_IS_FILE | PAGE_IS_PFNZERO, anyOf: PAGE_IS_PRESENT | PAGE_IS_SWAPPED, returns: 0,
+      start,
+      end: last,
+      regionsAt,
+      regionsMax: REGIONS_MAX,
+      inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
+      mask: PAGE_IS_FILE | PAGE_IS_PFNZERO,
+      anyOf: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+      returns: 0,
     })
     const count = syscall(NR.ioctl, pagemap.fd, PAGEMAP_SCAN, argAt)
     if (count < 0)
       throw new BardoError('refused', 'cannot find the pages of the process (PAGEMAP_SCAN)', {
-        errno: -count, where: `pid ${pid}`, hint: 'Linux 6.7 or newer is needed',
+        errno: -count,
+        where: `pid ${pid}`,
+        hint: 'Linux 6.7 or newer is needed',
       })
     for (let region = 0; region < count; region++) {
       const at = regionsAt - scanArena.address + region * PAGE_REGION_BYTES
@@ -75,7 +89,12 @@ function addRegion(runs: PageRun[], own: readonly Saved[], index: number, start:
       readable: (source.prot & PROT_READ) !== 0,
     }
     const before = runs.at(-1)
-    if (before !== undefined && before.end === run.start && before.lazy === run.lazy && before.readable === run.readable)
+    if (
+      before !== undefined &&
+      before.end === run.start &&
+      before.lazy === run.lazy &&
+      before.readable === run.readable
+    )
       before.end = run.end
     else runs.push(run)
   }
@@ -94,7 +113,9 @@ function withVdso(runs: PageRun[], saved: readonly Saved[]): PageRun[] {
 
 export const pagemapEntries = (runs: readonly PageRun[]): pagemap_entry[] =>
   runs.map(run => ({
-    vaddr: BigInt(run.start), compat_nr_pages: 0, flags: PE.PRESENT | (run.lazy ? PE.LAZY : 0),
+    vaddr: BigInt(run.start),
+    compat_nr_pages: 0,
+    flags: PE.PRESENT | (run.lazy ? PE.LAZY : 0),
     nr_pages: BigInt((run.end - run.start) / PAGE_SIZE),
   }))
 
@@ -108,14 +129,18 @@ export const SCRATCH_FOR_PAGES = 2 * IOV_MAX * 16 + 8192
 let buffer: Arena | undefined
 
 /** Copies runs that the process cannot or need not write itself. /proc/PID/mem reads through any protection. */
-function copyThroughUs(pid: number, runs: readonly { start: number; end: number; offset: number }[], file: number): void {
+function copyThroughUs(
+  pid: number,
+  runs: readonly { start: number; end: number; offset: number }[],
+  file: number,
+): void {
   if (runs.length === 0) return
   buffer ??= new Arena(BUFFER_SIZE)
   using mem = new OpenFile(must('openat', AT_FDCWD, `/proc/${pid}/mem`, O_RDONLY | O_CLOEXEC))
   let filled = 0
   let offset = runs[0]!.offset
   const flush = (): void => {
-    for (let done = 0; done < filled; ) {
+    for (let done = 0; done < filled;) {
       const n = syscall(NR.pwrite64, file, buffer!.address + done, filled - done, offset + done)
       if (n <= 0) throw writeError(n)
       done += n
@@ -128,7 +153,7 @@ function copyThroughUs(pid: number, runs: readonly { start: number; end: number;
       flush()
       offset = run.offset
     }
-    for (let at = run.start; at < run.end; ) {
+    for (let at = run.start; at < run.end;) {
       if (filled === BUFFER_SIZE) flush()
       const part = Math.min(run.end - at, BUFFER_SIZE - filled)
       const n = syscall(NR.pread64, mem.fd, buffer.address + filled, part, at)
@@ -149,7 +174,10 @@ function writeError(n: number): BardoError {
 
 /** Lets the process write its own pages, as many calls a stop as the scratch memory has room for. */
 function writeThemselves(
-  remote: Remote, thread: Thread, runs: readonly { start: number; end: number; offset: number }[], file: number,
+  remote: Remote,
+  thread: Thread,
+  runs: readonly { start: number; end: number; offset: number }[],
+  file: number,
   total: number,
 ): void {
   using lent = new LentFile(remote, thread, file)
@@ -178,7 +206,10 @@ function writeThemselves(
         }
       }
       const iov = table.words(words)
-      planned.push({ call: table.call('pwritev', [lent.fd, iov, words.length / 2, offset, 0], { mayFail: true }), bytes })
+      planned.push({
+        call: table.call('pwritev', [lent.fd, iov, words.length / 2, offset, 0], { mayFail: true }),
+        bytes,
+      })
     }
     table.run()
     for (const { call, bytes } of planned) {
@@ -195,7 +226,12 @@ const MAX_CALL_BYTES = 0x7ffff000
 
 /** Writes pagemap-PID.img and pages-N.img of a process; the number of pages written. */
 export function savePages(
-  images: ImageWriter, pid: number, imagePid: number, pagesId: number, remote: Remote, thread: Thread,
+  images: ImageWriter,
+  pid: number,
+  imagePid: number,
+  pagesId: number,
+  remote: Remote,
+  thread: Thread,
   runs: readonly PageRun[],
 ): number {
   images.add('PAGEMAP', [imagePid], { pages_id: pagesId })

@@ -13,7 +13,7 @@ const CHUNK = 0x7ffff000
 /** The ranges of a file that are not holes, in whole pages. Holes stay holes: a sparse gigabyte costs nothing. */
 function dataRanges(fd: number, size: number): { start: number; end: number }[] {
   const ranges: { start: number; end: number }[] = []
-  for (let at = 0; at < size; ) {
+  for (let at = 0; at < size;) {
     const start = sys('lseek', fd, at, SEEK_DATA)
     if (start === -ENXIO) break
     if (start < 0) throw refusal('lseek', start, fd, at, SEEK_DATA)
@@ -35,7 +35,9 @@ export function saveSharedMemory(images: ImageWriter, pid: number, range: string
   const opened = sys('openat', AT_FDCWD, `/proc/${pid}/map_files/${range}`, O_RDONLY | O_CLOEXEC)
   if (opened < 0)
     throw new BardoError('refused', 'cannot open the shared memory of a process', {
-      where: `pid ${pid}, mapping ${range}`, errno: -opened, hint: 'map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE',
+      where: `pid ${pid}, mapping ${range}`,
+      errno: -opened,
+      hint: 'map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE',
     })
   using file = new OpenFile(opened)
   return saveContents(images, file.fd, id, pagesId)
@@ -55,9 +57,14 @@ function saveContents(images: ImageWriter, fd: number, id: number, pagesId: numb
   let total = 0
   const entries: pagemap_entry[] = []
   for (const { start, end } of ranges) {
-    entries.push({ vaddr: BigInt(start), compat_nr_pages: 0, flags: PE.PRESENT, nr_pages: BigInt((end - start) / PAGE_SIZE) })
+    entries.push({
+      vaddr: BigInt(start),
+      compat_nr_pages: 0,
+      flags: PE.PRESENT,
+      nr_pages: BigInt((end - start) / PAGE_SIZE),
+    })
     must('lseek', fd, start, SEEK_SET)
-    for (let left = end - start; left > 0; ) {
+    for (let left = end - start; left > 0;) {
       const n = sys('sendfile', pages.fd, fd, 0, Math.min(left, CHUNK))
       if (n < 0) throw refusal('sendfile', n, pages.fd, fd)
       if (n === 0) {

@@ -45,12 +45,20 @@ export function parseVdso(bytes: Uint8Array): VdsoSymbols {
   }
 }
 
-function readSymbols(bytes: Uint8Array, view: DataView, tables: ReadonlyMap<bigint, number>, base: bigint): VdsoSymbols {
+function readSymbols(
+  bytes: Uint8Array,
+  view: DataView,
+  tables: ReadonlyMap<bigint, number>,
+  base: bigint,
+): VdsoSymbols {
   const [symbols, strings] = [tables.get(DT_SYMTAB), tables.get(DT_STRTAB)]
   if (symbols === undefined || strings === undefined) throw new RangeError('no symbols')
   const hash = tables.get(DT_HASH)
   // Without a DT_HASH, whose second word is the count, the strings begin where the symbols end.
-  const count = Math.min(hash === undefined ? (strings - symbols) / SYMBOL_SIZE : view.getUint32(hash + 4, true), SYMBOLS_MAX)
+  const count = Math.min(
+    hash === undefined ? (strings - symbols) / SYMBOL_SIZE : view.getUint32(hash + 4, true),
+    SYMBOLS_MAX,
+  )
   const found = new Map<string, number>()
   for (let index = 0; index < count; index++) {
     const at = symbols + index * SYMBOL_SIZE
@@ -75,7 +83,11 @@ export function sameEntries(theirs: VdsoSymbols, ours: VdsoSymbols): boolean {
  * What to write over an old vdso at offset `at`, so that its functions jump to ours, which lies at `address`.
  * Functions that ours lacks stay as they are: they fall back to system calls, since the old data page is not there.
  */
-export function jumpsTo(theirs: VdsoSymbols, ours: VdsoSymbols, address: number): { readonly at: number; readonly code: Uint8Array }[] {
+export function jumpsTo(
+  theirs: VdsoSymbols,
+  ours: VdsoSymbols,
+  address: number,
+): { readonly at: number; readonly code: Uint8Array }[] {
   const jumps = new Map<number, Uint8Array>()
   for (const [name, offset] of theirs) {
     const target = ours.get(name)

@@ -29,8 +29,11 @@ export function askActions(changed: bigint): Question<sa_entry[]> {
         at === undefined
           ? { ...DEFAULT }
           : {
-              sigaction: table.word64(at), flags: table.word64(at + 8), restorer: table.word64(at + 16),
-              mask: table.word64(at + 24), compat_sigaction: false,
+              sigaction: table.word64(at),
+              flags: table.word64(at + 8),
+              restorer: table.word64(at + 16),
+              mask: table.word64(at + 24),
+              compat_sigaction: false,
             },
       )
   }

@@ -1,7 +1,12 @@
 // Credentials of a thread: ids, groups, capabilities, securebits, no_new_privs (credentials(7), capabilities(7)).
 import type { creds_entry } from '../../image/messages/creds.ts'
 import {
-  PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_RAISE, PR_GET_SECUREBITS, PR_SET_NO_NEW_PRIVS,
+  PR_CAPBSET_DROP,
+  PR_CAP_AMBIENT,
+  PR_CAP_AMBIENT_CLEAR_ALL,
+  PR_CAP_AMBIENT_RAISE,
+  PR_GET_SECUREBITS,
+  PR_SET_NO_NEW_PRIVS,
   PR_SET_SECUREBITS,
 } from '../../linux/constants.ts'
 import type { Status } from '../../linux/proc/status.ts'
@@ -21,11 +26,21 @@ const whole = (caps: readonly number[]): bigint => BigInt(caps[0] ?? 0) | (BigIn
 
 export function credentialsOf(status: Status, secbits: number): creds_entry {
   return {
-    uid: status.uid[0], euid: status.uid[1], suid: status.uid[2], fsuid: status.uid[3],
-    gid: status.gid[0], egid: status.gid[1], sgid: status.gid[2], fsgid: status.gid[3],
-    cap_inh: halves(status.capInh), cap_prm: halves(status.capPrm), cap_eff: halves(status.capEff),
-    cap_bnd: halves(status.capBnd), cap_amb: halves(status.capAmb),
-    secbits, groups: [...status.groups],
+    uid: status.uid[0],
+    euid: status.uid[1],
+    suid: status.uid[2],
+    fsuid: status.uid[3],
+    gid: status.gid[0],
+    egid: status.gid[1],
+    sgid: status.gid[2],
+    fsgid: status.gid[3],
+    cap_inh: halves(status.capInh),
+    cap_prm: halves(status.capPrm),
+    cap_eff: halves(status.capEff),
+    cap_bnd: halves(status.capBnd),
+    cap_amb: halves(status.capAmb),
+    secbits,
+    groups: [...status.groups],
     ...(status.noNewPrivs ? { no_new_privs: 1 } : {}),
   }
 }
@@ -47,7 +62,8 @@ export function hasCredentials(creds: creds_entry, own: creds_entry): boolean {
   const equal = (a: readonly number[], b: readonly number[]): boolean =>
     a.length === b.length && a.every((value, index) => value === b[index])
   return (
-    numbers.every(name => creds[name] === own[name]) && (creds.no_new_privs ?? 0) === (own.no_new_privs ?? 0) &&
+    numbers.every(name => creds[name] === own[name]) &&
+    (creds.no_new_privs ?? 0) === (own.no_new_privs ?? 0) &&
     lists.every(name => equal(creds[name], own[name]))
   )
 }

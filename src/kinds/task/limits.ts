@@ -6,8 +6,22 @@ import type { Limit } from '../../linux/proc/limits.ts'
 import type { TaskBuild } from '../kind.ts'
 
 export const NAMES = [
-  'CPU', 'FSIZE', 'DATA', 'STACK', 'CORE', 'RSS', 'NPROC', 'NOFILE', 'MEMLOCK', 'AS', 'LOCKS', 'SIGPENDING', 'MSGQUEUE',
-  'NICE', 'RTPRIO', 'RTTIME',
+  'CPU',
+  'FSIZE',
+  'DATA',
+  'STACK',
+  'CORE',
+  'RSS',
+  'NPROC',
+  'NOFILE',
+  'MEMLOCK',
+  'AS',
+  'LOCKS',
+  'SIGPENDING',
+  'MSGQUEUE',
+  'NICE',
+  'RTPRIO',
+  'RTTIME',
 ] as const
 
 export const limitsToImage = (limits: readonly Limit[]): rlimit_entry[] =>
@@ -15,7 +29,10 @@ export const limitsToImage = (limits: readonly Limit[]): rlimit_entry[] =>
 
 /** Limits of the image that are above ours, which only CAP_SYS_RESOURCE may set: found before any process is made. */
 export function findLimitsTooHigh(
-  wanted: readonly rlimit_entry[], own: readonly Limit[], maySet: boolean, where: string,
+  wanted: readonly rlimit_entry[],
+  own: readonly Limit[],
+  maySet: boolean,
+  where: string,
 ): BardoError[] {
   if (maySet) return []
   return wanted.flatMap((limit, resource) => {

@@ -20,7 +20,12 @@ export function pendingMask(queue: signal_queue_entry | undefined): bigint {
  * Queues the signals again. A task may queue to itself what no other may: siginfo of the kernel's own making
  * (rt_sigqueueinfo(2); si_code >= 0). `pid` and `tid` are as the task sees them.
  */
-export function restorePending(queue: signal_queue_entry | undefined, pid: number, tid: number | undefined, at: TaskBuild): void {
+export function restorePending(
+  queue: signal_queue_entry | undefined,
+  pid: number,
+  tid: number | undefined,
+  at: TaskBuild,
+): void {
   for (const { siginfo } of queue?.signals ?? []) {
     const info = new Uint8Array(128)
     info.set(siginfo.subarray(0, 128))

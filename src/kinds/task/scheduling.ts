@@ -52,7 +52,11 @@ export function readScheduling(tid: number): Scheduling {
   const word = (offset: number): number => scratch.view.getUint32(at - scratch.address + offset, true)
   const resets = (word(8) & SCHED_FLAG_RESET_ON_FORK) !== 0
   const policy = word(4) | (resets ? RESET_ON_FORK : 0)
-  const found = { sched_policy: policy, sched_nice: word(16) | 0, ...(isRealTime(policy) ? { sched_prio: word(20) } : {}) }
+  const found = {
+    sched_policy: policy,
+    sched_nice: word(16) | 0,
+    ...(isRealTime(policy) ? { sched_prio: word(20) } : {}),
+  }
   scratch.release(mark)
   return { ...found, cpus_allowed: readAffinity(tid) }
 }
@@ -72,9 +76,14 @@ export function restoreAffinity(mask: Uint8Array, at: TaskBuild): void {
 
 /** `own`: the CPUs and the nice value that the task has so far, which are the restorer's. */
 export function restoreScheduling(
-  state: { sched_policy?: number | undefined; sched_nice?: number | undefined; sched_prio?: number | undefined
-    cpus_allowed?: Uint8Array | undefined },
-  own: { readonly affinity: Uint8Array; readonly nice: number }, at: TaskBuild,
+  state: {
+    sched_policy?: number | undefined
+    sched_nice?: number | undefined
+    sched_prio?: number | undefined
+    cpus_allowed?: Uint8Array | undefined
+  },
+  own: { readonly affinity: Uint8Array; readonly nice: number },
+  at: TaskBuild,
 ): void {
   const policy = state.sched_policy ?? 0
   if (policy !== 0 || state.sched_prio !== undefined) {

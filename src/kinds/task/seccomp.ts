@@ -68,7 +68,11 @@ export function restoreSeccomp(mode: number, chain: readonly seccomp_filter[], a
     // struct sock_fprog: u16 len, padding, pointer.
     const fprog = new Uint8Array(16)
     new DataView(fprog.buffer).setUint16(0, filter.length / 8, true)
-    at.call('seccomp', SECCOMP_SET_MODE_FILTER, (flags ?? 0) & (FLAG_LOG | FLAG_SPEC_ALLOW),
-      at.memory(fprog, [{ offset: 8, memory: program }]))
+    at.call(
+      'seccomp',
+      SECCOMP_SET_MODE_FILTER,
+      (flags ?? 0) & (FLAG_LOG | FLAG_SPEC_ALLOW),
+      at.memory(fprog, [{ offset: 8, memory: program }]),
+    )
   }
 }

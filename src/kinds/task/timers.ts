@@ -31,17 +31,28 @@ export function askTimers(posix: readonly PosixTimer[]): Question<task_timers_en
       return { at, overrun: table.call('timer_getoverrun', [timer.id], { mayFail: true }) }
     })
     const itimer = (at: number): itimer_entry => ({
-      isec: table.word64(at), iusec: table.word64(at + 8), vsec: table.word64(at + 16), vusec: table.word64(at + 24),
+      isec: table.word64(at),
+      iusec: table.word64(at + 8),
+      vsec: table.word64(at + 16),
+      vusec: table.word64(at + 24),
     })
     return () => ({
-      real: itimer(intervals[0]!), virt: itimer(intervals[1]!), prof: itimer(intervals[2]!),
+      real: itimer(intervals[0]!),
+      virt: itimer(intervals[1]!),
+      prof: itimer(intervals[2]!),
       posix: posix.map((timer, index) => {
         const { at, overrun } = places[index]!
         return {
-          it_id: timer.id, clock_id: timer.clockid >>> 0, si_signo: timer.signo,
+          it_id: timer.id,
+          clock_id: timer.clockid >>> 0,
+          si_signo: timer.signo,
           it_sigev_notify: NOTIFY[timer.notify] | (timer.target === 'tid' ? SIGEV_THREAD_ID : 0),
-          sival_ptr: timer.sigval, overrun: Math.max(0, table.result(overrun)),
-          isec: table.word64(at), insec: table.word64(at + 8), vsec: table.word64(at + 16), vnsec: table.word64(at + 24),
+          sival_ptr: timer.sigval,
+          overrun: Math.max(0, table.result(overrun)),
+          isec: table.word64(at),
+          insec: table.word64(at + 8),
+          vsec: table.word64(at + 16),
+          vnsec: table.word64(at + 24),
           ...(timer.target === 'tid' ? { notify_thread_id: timer.pid } : {}),
         }
       }),
@@ -78,7 +89,9 @@ export function restoreTimers(timers: task_timers_entry | undefined, restoreIds:
     if (!restoreIds) {
       // Ids are given one after another: those between are made and deleted again.
       if (timer.it_id - next > 4096)
-        throw new BardoError('unsupported', `timer id ${timer.it_id} cannot be reached`, { why: 'the kernel is older than 6.15' })
+        throw new BardoError('unsupported', `timer id ${timer.it_id} cannot be reached`, {
+          why: 'the kernel is older than 6.15',
+        })
       for (; next < timer.it_id; next++) {
         const none = new Uint8Array(SIGEVENT_SIZE)
         new DataView(none.buffer).setInt32(12, SIGEV_NONE, true)

@@ -60,7 +60,13 @@ export function xstateToImage(xstate: Uint8Array): user_x86_fpregs_entry {
     Array.from({ length: count }, (_, index) => view.getBigUint64(at + 8 * index, true))
   const present = view.getBigUint64(HEADER, true)
   const xsave: Record<string, unknown> = {
-    xstate_bv: present, ymmh_space: [], bndreg_state: [], bndcsr_state: [], opmask_reg: [], zmm_upper: [], hi16_zmm: [],
+    xstate_bv: present,
+    ymmh_space: [],
+    bndreg_state: [],
+    bndcsr_state: [],
+    opmask_reg: [],
+    zmm_upper: [],
+    hi16_zmm: [],
     pkru: [],
   }
   for (const { bit, field, words } of NAMED) {
@@ -70,9 +76,17 @@ export function xstateToImage(xstate: Uint8Array): user_x86_fpregs_entry {
   }
   if ((present & ~NAMED_BITS) !== 0n) xsave['raw'] = xstate
   return {
-    cwd: view.getUint16(0, true), swd: view.getUint16(2, true), twd: view.getUint16(4, true), fop: view.getUint16(6, true),
-    rip: view.getBigUint64(8, true), rdp: view.getBigUint64(16, true), mxcsr: view.getUint32(24, true),
-    mxcsr_mask: view.getUint32(MXCSR_MASK, true), st_space: u32s(32, 32), xmm_space: u32s(160, 64), padding: [],
+    cwd: view.getUint16(0, true),
+    swd: view.getUint16(2, true),
+    twd: view.getUint16(4, true),
+    fop: view.getUint16(6, true),
+    rip: view.getBigUint64(8, true),
+    rdp: view.getBigUint64(16, true),
+    mxcsr: view.getUint32(24, true),
+    mxcsr_mask: view.getUint32(MXCSR_MASK, true),
+    st_space: u32s(32, 32),
+    xmm_space: u32s(160, 64),
+    padding: [],
     xsave: xsave as unknown as NonNullable<user_x86_fpregs_entry['xsave']>,
   }
 }
@@ -122,8 +136,28 @@ export function xstateFromImage(entry: user_x86_fpregs_entry, where: string): Ui
 }
 
 function bitNames(bits: bigint): string {
-  const names = ['x87', 'SSE', 'AVX', 'BNDREGS', 'BNDCSR', 'opmask', 'ZMM_Hi256', 'Hi16_ZMM', 'PT', 'PKRU', 'PASID', 'CET_U',
-    'CET_S', 'HDC', 'UINTR', 'LBR', 'HWP', 'AMX tile config', 'AMX tile data', 'APX']
+  const names = [
+    'x87',
+    'SSE',
+    'AVX',
+    'BNDREGS',
+    'BNDCSR',
+    'opmask',
+    'ZMM_Hi256',
+    'Hi16_ZMM',
+    'PT',
+    'PKRU',
+    'PASID',
+    'CET_U',
+    'CET_S',
+    'HDC',
+    'UINTR',
+    'LBR',
+    'HWP',
+    'AMX tile config',
+    'AMX tile data',
+    'APX',
+  ]
   const found: string[] = []
   for (let bit = 0; bit < 64; bit++) if ((bits >> BigInt(bit)) & 1n) found.push(names[bit] ?? String(bit))
   return found.join(', ')
@@ -136,9 +170,15 @@ export function descFromKernel(bytes: Uint8Array): user_desc_t {
   const view = new DataView(bytes.buffer, bytes.byteOffset)
   const bits = view.getUint32(12, true)
   return {
-    entry_number: view.getUint32(0, true), base_addr: view.getUint32(4, true), limit: view.getUint32(8, true),
-    seg_32bit: (bits & 1) !== 0, contents_l: (bits & 2) !== 0, contents_h: (bits & 4) !== 0,
-    read_exec_only: (bits & 8) !== 0, limit_in_pages: (bits & 16) !== 0, seg_not_present: (bits & 32) !== 0,
+    entry_number: view.getUint32(0, true),
+    base_addr: view.getUint32(4, true),
+    limit: view.getUint32(8, true),
+    seg_32bit: (bits & 1) !== 0,
+    contents_l: (bits & 2) !== 0,
+    contents_h: (bits & 4) !== 0,
+    read_exec_only: (bits & 8) !== 0,
+    limit_in_pages: (bits & 16) !== 0,
+    seg_not_present: (bits & 32) !== 0,
     usable: (bits & 64) !== 0,
   }
 }
@@ -149,9 +189,20 @@ export function descToKernel(desc: user_desc_t): Uint8Array {
   view.setUint32(0, desc.entry_number, true)
   view.setUint32(4, desc.base_addr, true)
   view.setUint32(8, desc.limit, true)
-  const flags = [desc.seg_32bit, desc.contents_l, desc.contents_h, desc.read_exec_only, desc.limit_in_pages,
-    desc.seg_not_present, desc.usable]
-  view.setUint32(12, flags.reduce((bits, on, index) => bits | (on ? 1 << index : 0), 0), true)
+  const flags = [
+    desc.seg_32bit,
+    desc.contents_l,
+    desc.contents_h,
+    desc.read_exec_only,
+    desc.limit_in_pages,
+    desc.seg_not_present,
+    desc.usable,
+  ]
+  view.setUint32(
+    12,
+    flags.reduce((bits, on, index) => bits | (on ? 1 << index : 0), 0),
+    true,
+  )
   return bytes
 }
 

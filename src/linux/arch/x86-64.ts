@@ -2,8 +2,33 @@
 
 /** Indexes into `struct user_regs_struct` (sys/user.h): 27 words of 64 bits. */
 export const REG = {
-  r15: 0, r14: 1, r13: 2, r12: 3, bp: 4, bx: 5, r11: 6, r10: 7, r9: 8, r8: 9, ax: 10, cx: 11, dx: 12, si: 13, di: 14,
-  orig_ax: 15, ip: 16, cs: 17, flags: 18, sp: 19, ss: 20, fs_base: 21, gs_base: 22, ds: 23, es: 24, fs: 25, gs: 26,
+  r15: 0,
+  r14: 1,
+  r13: 2,
+  r12: 3,
+  bp: 4,
+  bx: 5,
+  r11: 6,
+  r10: 7,
+  r9: 8,
+  r8: 9,
+  ax: 10,
+  cx: 11,
+  dx: 12,
+  si: 13,
+  di: 14,
+  orig_ax: 15,
+  ip: 16,
+  cs: 17,
+  flags: 18,
+  sp: 19,
+  ss: 20,
+  fs_base: 21,
+  gs_base: 22,
+  ds: 23,
+  es: 24,
+  fs: 25,
+  gs: 26,
 } as const
 
 export const REG_COUNT = 27
@@ -66,7 +91,14 @@ export const TAIL_SIZE = 160
 export const TAIL_UNDO = 16
 
 /** Fills a tail block at `offset` of `view` with the registers that the task is to go on with. */
-export function writeTail(view: DataView, offset: number, regs: Registers, pid: number, tid: number, signal: number): void {
+export function writeTail(
+  view: DataView,
+  offset: number,
+  regs: Registers,
+  pid: number,
+  tid: number,
+  signal: number,
+): void {
   view.setUint32(offset, pid, true)
   view.setUint32(offset + 4, tid, true)
   view.setUint32(offset + 8, signal, true)
@@ -94,14 +126,22 @@ export type BootTail = {
 
 const BOOT_HEAD = bytes('0f054989c0') // syscall; mov r8, rax
 const BOOT_LOADS = [
-  [0xb848, 'ax'], [0xb948, 'cx'], [0xba48, 'dx'], [0xbe48, 'si'], [0xbf48, 'di'], [0xb849, 'r8'], [0xb949, 'r9'],
-  [0xba49, 'r10'], [0xbb49, 'r11'],
+  [0xb848, 'ax'],
+  [0xb948, 'cx'],
+  [0xba48, 'dx'],
+  [0xbe48, 'si'],
+  [0xbf48, 'di'],
+  [0xb849, 'r8'],
+  [0xb949, 'r9'],
+  [0xba49, 'r10'],
+  [0xbb49, 'r11'],
 ] as const
 const BOOT_STOP_SIZE = 4 * 5 + 2
 const BOOT_UNMAP_SIZE = 3 + 2 * 5 + 2
 const BOOT_MASK_SIZE = 5 + 7 + 5 + 6 + 5 + 2
 const BOOT_JUMP_SIZE = 6 + 8
-const BOOT_MASK_AT = BOOT_HEAD.length + BOOT_STOP_SIZE + BOOT_UNMAP_SIZE + BOOT_MASK_SIZE + BOOT_LOADS.length * 10 + BOOT_JUMP_SIZE
+const BOOT_MASK_AT =
+  BOOT_HEAD.length + BOOT_STOP_SIZE + BOOT_UNMAP_SIZE + BOOT_MASK_SIZE + BOOT_LOADS.length * 10 + BOOT_JUMP_SIZE
 
 export const BOOT_SIZE = BOOT_MASK_AT + 8
 

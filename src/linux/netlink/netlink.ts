@@ -20,7 +20,11 @@ const ANSWER_BYTES = 64 << 10
  * body, good until `visit` returns. Throws `refused`, naming `what`, with the errno that the kernel answered.
  */
 export function eachOfDump(
-  protocol: number, type: number, body: Uint8Array, what: string, visit: (body: DataView) => void,
+  protocol: number,
+  type: number,
+  body: Uint8Array,
+  what: string,
+  visit: (body: DataView) => void,
 ): void {
   using socket = new OpenFile(must('socket', AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol))
   const request = new Uint8Array(HEADER_BYTES + body.length)
@@ -32,7 +36,7 @@ export function eachOfDump(
   must('sendto', socket.fd, request, request.length)
   const arena = new Arena(ANSWER_BYTES)
   try {
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const got = syscall(NR.recvfrom, socket.fd, arena.address, ANSWER_BYTES)
       if (got === -EINTR) continue
       if (got < 0) throw refused(what, got)
@@ -45,10 +49,11 @@ export function eachOfDump(
 
 /** The messages of one answer; false when it holds the last. */
 function eachOf(answer: DataView, what: string, visit: (body: DataView) => void): boolean {
-  for (let at = 0; at + HEADER_BYTES <= answer.byteLength; ) {
+  for (let at = 0; at + HEADER_BYTES <= answer.byteLength;) {
     const length = answer.getUint32(at, true)
     const type = answer.getUint16(at + 4, true)
-    if (length < HEADER_BYTES || at + length > answer.byteLength) throw refused(what, undefined, 'its answer is cut short')
+    if (length < HEADER_BYTES || at + length > answer.byteLength)
+      throw refused(what, undefined, 'its answer is cut short')
     if (type === NLMSG_ERROR) throw refused(what, answer.getInt32(at + HEADER_BYTES, true))
     if (type === NLMSG_DONE) return false
     visit(new DataView(answer.buffer, answer.byteOffset + at + HEADER_BYTES, length - HEADER_BYTES))
@@ -64,11 +69,14 @@ const aligned = (length: number): number => (length + 3) & ~3
 
 /** Gives the attributes behind the first `offset` bytes of a body to `visit`, by type. */
 export function eachAttribute(body: DataView, offset: number, visit: (type: number, value: DataView) => void): void {
-  for (let at = offset; at + ATTRIBUTE_HEADER_BYTES <= body.byteLength; ) {
+  for (let at = offset; at + ATTRIBUTE_HEADER_BYTES <= body.byteLength;) {
     const length = body.getUint16(at, true)
     if (length < ATTRIBUTE_HEADER_BYTES || at + length > body.byteLength) return
     const type = body.getUint16(at + 2, true) & NLA_TYPE_MASK
-    visit(type, new DataView(body.buffer, body.byteOffset + at + ATTRIBUTE_HEADER_BYTES, length - ATTRIBUTE_HEADER_BYTES))
+    visit(
+      type,
+      new DataView(body.buffer, body.byteOffset + at + ATTRIBUTE_HEADER_BYTES, length - ATTRIBUTE_HEADER_BYTES),
+    )
     at += aligned(length)
   }
 }

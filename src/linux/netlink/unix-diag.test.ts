@@ -6,7 +6,12 @@ import { eachAttribute } from './netlink.ts'
 import { listUnixSockets, parseUnixSocket } from './unix-diag.ts'
 
 const attribute = (type: number, ...bytes: number[]): number[] => [
-  4 + bytes.length, 0, type, 0, ...bytes, ...[0, 0, 0].slice(0, -bytes.length & 3),
+  4 + bytes.length,
+  0,
+  type,
+  0,
+  ...bytes,
+  ...[0, 0, 0].slice(0, -bytes.length & 3),
 ]
 const view = (...bytes: number[]): DataView => new DataView(Uint8Array.from(bytes).buffer)
 const HEAD = [1, 5, 1, 0, 0x44, 0x33, 0x22, 0x11, 0, 0, 0, 0, 0, 0, 0, 0]
@@ -14,19 +19,44 @@ const HEAD = [1, 5, 1, 0, 0x44, 0x33, 0x22, 0x11, 0, 0, 0, 0, 0, 0, 0, 0]
 test('a message with all attributes, in any order', () => {
   const waiting = new Set<number>()
   const body = view(
-    ...HEAD, ...attribute(6, 2), ...attribute(0, 0, 97, 98), ...attribute(2, 7, 0, 0, 0), ...attribute(99, 1, 2, 3),
-    ...attribute(4, 9, 0, 0, 0, 0, 3, 0, 0), ...attribute(3, 5, 0, 0, 0, 6, 0, 0, 0),
+    ...HEAD,
+    ...attribute(6, 2),
+    ...attribute(0, 0, 97, 98),
+    ...attribute(2, 7, 0, 0, 0),
+    ...attribute(99, 1, 2, 3),
+    ...attribute(4, 9, 0, 0, 0, 0, 3, 0, 0),
+    ...attribute(3, 5, 0, 0, 0, 6, 0, 0, 0),
   )
   expect(parseUnixSocket(body, waiting)).toEqual({
-    ino: 0x11223344, type: SOCK_SEQPACKET, state: 1, name: Uint8Array.of(0, 97, 98), peer: 7, shutdown: 2, rqueue: 9, wqueue: 768,
+    ino: 0x11223344,
+    type: SOCK_SEQPACKET,
+    state: 1,
+    name: Uint8Array.of(0, 97, 98),
+    peer: 7,
+    shutdown: 2,
+    rqueue: 9,
+    wqueue: 768,
   })
   expect([...waiting]).toEqual([5, 6])
 })
 
 test('a message without attributes, and attributes that lie about their length', () => {
-  const bare = { ino: 0x11223344, type: 5, state: 1, name: new Uint8Array(0), peer: undefined, shutdown: 0, rqueue: 0, wqueue: 0 }
+  const bare = {
+    ino: 0x11223344,
+    type: 5,
+    state: 1,
+    name: new Uint8Array(0),
+    peer: undefined,
+    shutdown: 0,
+    rqueue: 0,
+    wqueue: 0,
+  }
   expect(parseUnixSocket(view(...HEAD), new Set())).toEqual(bare)
-  for (const lie of [[0, 0, 2, 0], [200, 0, 2, 0, 1, 2, 3, 4], [3, 0, 2, 0]]) {
+  for (const lie of [
+    [0, 0, 2, 0],
+    [200, 0, 2, 0, 1, 2, 3, 4],
+    [3, 0, 2, 0],
+  ]) {
     const seen: number[] = []
     eachAttribute(view(...attribute(6, 1), ...lie), 0, type => seen.push(type))
     expect(seen).toEqual([6])

@@ -53,7 +53,10 @@ export function listUnixSockets(): UnixSockets {
     eachOfDump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, request, 'the unix sockets (sock_diag)', visit)
   } catch (error) {
     if (!(error instanceof BardoError) || error.errno !== ENOENT) throw error
-    throw new BardoError('refused', error.what, { errno: error.errno, hint: 'load the module unix_diag (CONFIG_UNIX_DIAG)' })
+    throw new BardoError('refused', error.what, {
+      errno: error.errno,
+      hint: 'load the module unix_diag (CONFIG_UNIX_DIAG)',
+    })
   }
   return { byInode, waiting }
 }

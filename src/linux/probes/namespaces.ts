@@ -47,18 +47,23 @@ function reading(child: Child, path: string): () => string {
 function autofs(): Missing {
   let mounted = { of: 0 }
   let mountinfo = (): string => ''
-  return inOwnMounts(child => {
-    child.call('mknod', '/tmp/fifo', S_IFIFO | 0o600, 0)
-    child.call('dup2', child.call('openat', AT_FDCWD, '/tmp/fifo', O_RDWR), FIFO)
-    child.call('mkdir', '/tmp/auto', 0o700)
-    const options = `fd=${FIFO},pgrp=${sys('getpgrp')},minproto=5,maxproto=5,direct`
-    mounted = child.call('mount', 'bardo', '/tmp/auto', 'autofs', 0, options)
-    mountinfo = reading(child, '/proc/self/mountinfo')
-  }, child => {
-    if (child.result(mounted) < 0) return `autofs cannot be mounted: ${answered('mount', child.result(mounted))}`
-    const line = mountinfo().split('\n').find(each => each.includes(' autofs bardo '))
-    return line?.includes('pipe_ino=') ? undefined : 'autofs mounts do not show pipe_ino'
-  })
+  return inOwnMounts(
+    child => {
+      child.call('mknod', '/tmp/fifo', S_IFIFO | 0o600, 0)
+      child.call('dup2', child.call('openat', AT_FDCWD, '/tmp/fifo', O_RDWR), FIFO)
+      child.call('mkdir', '/tmp/auto', 0o700)
+      const options = `fd=${FIFO},pgrp=${sys('getpgrp')},minproto=5,maxproto=5,direct`
+      mounted = child.call('mount', 'bardo', '/tmp/auto', 'autofs', 0, options)
+      mountinfo = reading(child, '/proc/self/mountinfo')
+    },
+    child => {
+      if (child.result(mounted) < 0) return `autofs cannot be mounted: ${answered('mount', child.result(mounted))}`
+      const line = mountinfo()
+        .split('\n')
+        .find(each => each.includes(' autofs bardo '))
+      return line?.includes('pipe_ino=') ? undefined : 'autofs mounts do not show pipe_ino'
+    },
+  )
 }
 
 /** The address map must name a file of an overlay by the numbers that stat gives, not by those of the layer below. */
@@ -66,29 +71,34 @@ function overlayMaps(): Missing {
   let mounted = { of: 0 }
   let stat = 0
   let maps = (): string => ''
-  return inOwnMounts(child => {
-    for (const name of ['lower', 'upper', 'work', 'merged']) child.call('mkdir', `/tmp/${name}`, 0o700)
-    const options = 'lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work'
-    mounted = child.call('mount', 'none', '/tmp/merged', 'overlay', 0, options)
-    child.call('dup2', child.call('openat', AT_FDCWD, '/tmp/merged/probe', O_RDWR | O_CREAT, 0o600), FILE)
-    child.call('ftruncate', FILE, PAGE)
-    child.call('mmap', 0, PAGE, PROT_READ, MAP_PRIVATE, FILE, 0)
-    stat = child.take(144)
-    child.call('fstat', FILE, stat)
-    maps = reading(child, '/proc/self/maps')
-  }, child => {
-    if (child.result(mounted) < 0) return `overlayfs cannot be mounted: ${answered('mount', child.result(mounted))}`
-    const bytes = child.bytes(stat, 16)
-    const view = new DataView(bytes.buffer)
-    const dev = Number(view.getBigUint64(0, true))
-    const shown = [major(dev), minor(dev)].map(number => number.toString(16).padStart(2, '0')).join(':')
-    const line = maps().split('\n').find(each => each.endsWith('/merged/probe'))
-    if (line === undefined) return 'the mapping is not in the address map'
-    const [, , , device, inode] = line.split(/ +/)
-    return device === shown && BigInt(inode!) === view.getBigUint64(8, true)
-      ? undefined
-      : `maps shows ${device} inode ${inode}, stat ${shown} inode ${view.getBigUint64(8, true)}`
-  })
+  return inOwnMounts(
+    child => {
+      for (const name of ['lower', 'upper', 'work', 'merged']) child.call('mkdir', `/tmp/${name}`, 0o700)
+      const options = 'lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work'
+      mounted = child.call('mount', 'none', '/tmp/merged', 'overlay', 0, options)
+      child.call('dup2', child.call('openat', AT_FDCWD, '/tmp/merged/probe', O_RDWR | O_CREAT, 0o600), FILE)
+      child.call('ftruncate', FILE, PAGE)
+      child.call('mmap', 0, PAGE, PROT_READ, MAP_PRIVATE, FILE, 0)
+      stat = child.take(144)
+      child.call('fstat', FILE, stat)
+      maps = reading(child, '/proc/self/maps')
+    },
+    child => {
+      if (child.result(mounted) < 0) return `overlayfs cannot be mounted: ${answered('mount', child.result(mounted))}`
+      const bytes = child.bytes(stat, 16)
+      const view = new DataView(bytes.buffer)
+      const dev = Number(view.getBigUint64(0, true))
+      const shown = [major(dev), minor(dev)].map(number => number.toString(16).padStart(2, '0')).join(':')
+      const line = maps()
+        .split('\n')
+        .find(each => each.endsWith('/merged/probe'))
+      if (line === undefined) return 'the mapping is not in the address map'
+      const [, , , device, inode] = line.split(/ +/)
+      return device === shown && BigInt(inode!) === view.getBigUint64(8, true)
+        ? undefined
+        : `maps shows ${device} inode ${inode}, stat ${shown} inode ${view.getBigUint64(8, true)}`
+    },
+  )
 }
 
 /** A child in a user namespace of its own. */
@@ -107,18 +117,60 @@ function apparmorStacking(): Missing {
 }
 
 export const namespaces: readonly Probe[] = [
-  { name: 'userns', level: 'extra', since: '3.8', run: () => exists('/proc/self/ns/user') ?? userNamespace(),
-    tests: 'a child in a new user namespace', without: 'containers with user namespaces cannot be restored' },
-  { name: 'cgroupns', level: 'extra', since: '4.6', run: () => exists('/proc/self/ns/cgroup'),
-    tests: '/proc/PID/ns/cgroup is there', without: 'containers with cgroup namespaces cannot be restored' },
-  { name: 'timens', level: 'extra', since: '5.6', run: () => exists('/proc/self/timens_offsets'),
-    tests: '/proc/PID/timens_offsets is there', without: 'clocks jump when a program is restored on another machine' },
-  { name: 'move_mount_set_group', level: 'extra', since: '5.15', run: moveMountSetGroup,
-    tests: 'MOVE_MOUNT_SET_GROUP of move_mount', without: 'mounts that are shared with others are harder to restore' },
-  { name: 'overlayfs_maps', level: 'extra', since: '6.8', run: overlayMaps,
-    tests: 'dev and inode of a mapped file of overlayfs in /proc/PID/maps', without: 'mapped files of overlayfs are harder to identify' },
-  { name: 'autofs', level: 'experimental', since: '4.10', run: autofs,
-    tests: 'pipe_ino of an autofs mount in mountinfo', without: 'autofs mounts cannot be restored' },
-  { name: 'apparmor_stacking', level: 'asked', since: '4.13', run: apparmorStacking,
-    tests: 'features/domain/stack of AppArmor', without: 'AppArmor profiles of containers cannot be saved' },
+  {
+    name: 'userns',
+    level: 'extra',
+    since: '3.8',
+    run: () => exists('/proc/self/ns/user') ?? userNamespace(),
+    tests: 'a child in a new user namespace',
+    without: 'containers with user namespaces cannot be restored',
+  },
+  {
+    name: 'cgroupns',
+    level: 'extra',
+    since: '4.6',
+    run: () => exists('/proc/self/ns/cgroup'),
+    tests: '/proc/PID/ns/cgroup is there',
+    without: 'containers with cgroup namespaces cannot be restored',
+  },
+  {
+    name: 'timens',
+    level: 'extra',
+    since: '5.6',
+    run: () => exists('/proc/self/timens_offsets'),
+    tests: '/proc/PID/timens_offsets is there',
+    without: 'clocks jump when a program is restored on another machine',
+  },
+  {
+    name: 'move_mount_set_group',
+    level: 'extra',
+    since: '5.15',
+    run: moveMountSetGroup,
+    tests: 'MOVE_MOUNT_SET_GROUP of move_mount',
+    without: 'mounts that are shared with others are harder to restore',
+  },
+  {
+    name: 'overlayfs_maps',
+    level: 'extra',
+    since: '6.8',
+    run: overlayMaps,
+    tests: 'dev and inode of a mapped file of overlayfs in /proc/PID/maps',
+    without: 'mapped files of overlayfs are harder to identify',
+  },
+  {
+    name: 'autofs',
+    level: 'experimental',
+    since: '4.10',
+    run: autofs,
+    tests: 'pipe_ino of an autofs mount in mountinfo',
+    without: 'autofs mounts cannot be restored',
+  },
+  {
+    name: 'apparmor_stacking',
+    level: 'asked',
+    since: '4.13',
+    run: apparmorStacking,
+    tests: 'features/domain/stack of AppArmor',
+    without: 'AppArmor profiles of containers cannot be saved',
+  },
 ]

@@ -3,7 +3,8 @@ import { Child, tracedChild } from './child.ts'
 import { findProbe, probe, PROBES } from './index.ts'
 
 /** The names that `criu check --feature` of CRIU 4.2 knows. */
-const CRIU = `mnt_id mem_dirty_track aio_remap timerfd tun tun_ns userns fdinfo_lock seccomp_suspend seccomp_filters loginuid
+const CRIU =
+  `mnt_id mem_dirty_track aio_remap timerfd tun tun_ns userns fdinfo_lock seccomp_suspend seccomp_filters loginuid
   cgroupns autofs tcp_half_closed compat_cr uffd uffd-noncoop can_map_vdso sk_ns sk_unix_file net_diag_raw nsid link_nsid
   kcmp_epoll timens external_net_ns clone3_set_tid newifindex nftables has_ipt_legacy pidfd_store ns_pid apparmor_stacking
   network_lock_nftables sockopt_buf_lock memfd_hugetlb move_mount_set_group openat2 get_rseq_conf ipv6_freebind
@@ -29,7 +30,8 @@ describe('the probes', () => {
   })
 
   test('find on this kernel what every kernel has', () => {
-    for (const name of ['map_files', 'pagemap', 'kcmp', 'mnt_id', 'ns_pid']) expect({ name, missing: probe(name) }).toEqual({ name, missing: undefined })
+    for (const name of ['map_files', 'pagemap', 'kcmp', 'mnt_id', 'ns_pid'])
+      expect({ name, missing: probe(name) }).toEqual({ name, missing: undefined })
     expect(() => probe('no such')).toThrow(RangeError)
   })
 })
@@ -42,7 +44,12 @@ describe('the child', () => {
     const refused = child.call('close', 999)
     const never = child.call('getpid')
     const started = child.run()
-    expect([child.result(pid), child.result(alive), child.result(refused), child.result(never)]).toEqual([started, 0, -9, 0])
+    expect([child.result(pid), child.result(alive), child.result(refused), child.result(never)]).toEqual([
+      started,
+      0,
+      -9,
+      0,
+    ])
   })
 
   test('can be traced', () => {

@@ -58,7 +58,9 @@ describe('layouts', () => {
 
   test('regions past the buffer are refused', () => {
     const view = new DataView(new ArrayBuffer(2 * PAGE_REGION_BYTES))
-    expect(decodePageRegions(view, 0, 2)).toEqual(Array.from({ length: 2 }, () => ({ start: 0, end: 0, categories: 0 })))
+    expect(decodePageRegions(view, 0, 2)).toEqual(
+      Array.from({ length: 2 }, () => ({ start: 0, end: 0, categories: 0 })),
+    )
     expect(() => decodePageRegions(view, 0, 3)).toThrow('3 regions')
     expect(() => decodePageRegions(view, 8, 2)).toThrow('2 regions')
   })

@@ -17,8 +17,14 @@ export const user_aarch64_fpsimd_context_entry = message('user_aarch64_fpsimd_co
 export type user_aarch64_fpsimd_context_entry = State<typeof user_aarch64_fpsimd_context_entry>
 
 export const pac_address_keys = message('pac_address_keys', () => ({
-  apiakey_lo: u64(1), apiakey_hi: u64(2), apibkey_lo: u64(3), apibkey_hi: u64(4),
-  apdakey_lo: u64(5), apdakey_hi: u64(6), apdbkey_lo: u64(7), apdbkey_hi: u64(8),
+  apiakey_lo: u64(1),
+  apiakey_hi: u64(2),
+  apibkey_lo: u64(3),
+  apibkey_hi: u64(4),
+  apdakey_lo: u64(5),
+  apdakey_hi: u64(6),
+  apdbkey_lo: u64(7),
+  apdbkey_hi: u64(8),
   pac_enabled_key: u64(9),
 }))
 export type pac_address_keys = State<typeof pac_address_keys>

@@ -2,9 +2,24 @@
 import { hex, inner, message, repeated, u32, u64, type State } from '../../words.ts'
 
 export const user_arm_regs_entry = message('user_arm_regs_entry', () => ({
-  r0: u32(1), r1: u32(2), r2: u32(3), r3: u32(4), r4: u32(5), r5: u32(6), r6: u32(7), r7: u32(8),
-  r8: u32(9), r9: u32(10), r10: u32(11), fp: u32(12), ip: u32(13), sp: u32(14), lr: u32(15),
-  pc: u32(16), cpsr: u32(17), orig_r0: u32(18),
+  r0: u32(1),
+  r1: u32(2),
+  r2: u32(3),
+  r3: u32(4),
+  r4: u32(5),
+  r5: u32(6),
+  r6: u32(7),
+  r7: u32(8),
+  r8: u32(9),
+  r9: u32(10),
+  r10: u32(11),
+  fp: u32(12),
+  ip: u32(13),
+  sp: u32(14),
+  lr: u32(15),
+  pc: u32(16),
+  cpsr: u32(17),
+  orig_r0: u32(18),
 }))
 export type user_arm_regs_entry = State<typeof user_arm_regs_entry>
 

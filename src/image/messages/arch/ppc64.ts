@@ -2,8 +2,17 @@
 import { hex, inner, message, optional, repeated, u32, u64, type State } from '../../words.ts'
 
 export const user_ppc64_regs_entry = message('user_ppc64_regs_entry', () => ({
-  gpr: repeated(u64(1)), nip: u64(2), msr: u64(3), orig_gpr3: u64(4), ctr: u64(5), link: u64(6),
-  xer: u64(7), ccr: u64(8), trap: u64(9), texasr: optional(u64(10)), tfhar: optional(u64(11)),
+  gpr: repeated(u64(1)),
+  nip: u64(2),
+  msr: u64(3),
+  orig_gpr3: u64(4),
+  ctr: u64(5),
+  link: u64(6),
+  xer: u64(7),
+  ccr: u64(8),
+  trap: u64(9),
+  texasr: optional(u64(10)),
+  tfhar: optional(u64(11)),
   tfiar: optional(u64(12)),
 }))
 export type user_ppc64_regs_entry = State<typeof user_ppc64_regs_entry>

@@ -1,6 +1,17 @@
 // Registers, FPU state and thread-local segments of x86-64 and of 32-bit tasks on it.
 import {
-  bool, bytes, choice, enumeration, hex, inner, message, optional, repeated, u32, u64, type State,
+  bool,
+  bytes,
+  choice,
+  enumeration,
+  hex,
+  inner,
+  message,
+  optional,
+  repeated,
+  u32,
+  u64,
+  type State,
 } from '../../words.ts'
 
 /** Whether a thread runs 64-bit or 32-bit code. */

@@ -2,7 +2,16 @@
 // datagram and packet sockets keep their borders; a stream is saved in pieces of any length.
 import { BardoError } from '../../../base/errors.ts'
 import type { sk_packet_entry } from '../../../image/messages/sockets.ts'
-import { EAGAIN, EINTR, O_CLOEXEC, PROT_READ, MAP_SHARED, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET } from '../../../linux/constants.ts'
+import {
+  EAGAIN,
+  EINTR,
+  O_CLOEXEC,
+  PROT_READ,
+  MAP_SHARED,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from '../../../linux/constants.ts'
 import { Arena, syscall } from '../../../linux/ffi.ts'
 import { NR } from '../../../linux/nr.ts'
 import type { UnixSocket } from '../../../linux/netlink/unix-diag.ts'
@@ -57,7 +66,7 @@ class Window {
   }
 
   write(to: number, length: number): void {
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const wrote = syscall(NR.write, to, this.data + done, length - done)
       if (wrote === -EINTR) continue
       if (wrote < 0) throw new BardoError('refused', 'cannot write sk-queues.img', { errno: wrote })
@@ -89,7 +98,7 @@ export function savePackets(view: FileView, socket: UnixSocket): void {
 }
 
 function saveStream(view: FileView, from: Window, bytes: number): void {
-  for (let left = bytes; left > 0; ) {
+  for (let left = bytes; left > 0;) {
     const { length, flags } = from.peek(view.ours, Math.min(left, WINDOW_BYTES), 0)
     if (length <= 0) throw unreadable(length)
     if ((flags & MSG_CTRUNC) !== 0) view.refuse(queuedControl)
@@ -115,7 +124,7 @@ function savePacket(view: FileView, from: Window, id: number, { type, shutdown }
   view.images.add('SK_QUEUES', [], entry)
   using file = new OpenFile(view.images.openEnd('SK_QUEUES'))
   from.write(file.fd, WINDOW_BYTES)
-  for (let left = length - WINDOW_BYTES; left > 0; ) {
+  for (let left = length - WINDOW_BYTES; left > 0;) {
     // The next peek goes on inside the same packet.
     const piece = Math.min(left, WINDOW_BYTES)
     const { length: got } = from.peek(view.ours, piece, 0)

@@ -70,7 +70,10 @@ const connections: Maker<number, Ends> = {
     sendPackets(at, other.id, one.type, first)
     finishEnd(at, first, one)
     finishEnd(at, second, other)
-    return new Map([[one.ino, first], [other.ino, second]])
+    return new Map([
+      [one.ino, first],
+      [other.ino, second],
+    ])
   },
 }
 
@@ -111,7 +114,10 @@ export function restoreConnected(at: Build, state: unix_sk_entry): Slot<'fd'> {
     const other = at.get(sockets, 0).get(peer)
     if (other === undefined) throw badSocket(ino, `is connected to ${peer}, which files.img does not have`)
     if (other.peer !== ino || other.type !== type || peer === ino)
-      throw new BardoError('unsupported', 'cannot restore the file: a unix socket that is connected one way is not supported')
+      throw new BardoError(
+        'unsupported',
+        'cannot restore the file: a unix socket that is connected one way is not supported',
+      )
     return at.get(connections, Math.min(ino, peer)).get(ino)!
   }
   if (state.state === TCP_ESTABLISHED) return restoreHungUp(at, state)
