@@ -30,6 +30,12 @@ export interface Entry<S> {
   readonly parts: readonly Entry<unknown>[]
 }
 
+/**
+ * How many entries of a file may be empty. Most messages cannot be, and a message of which nothing is set says nothing;
+ * but a file full of them, which a hole makes of any size for nothing, would become as many objects.
+ */
+const EMPTY_ENTRIES_MAX = 1000
+
 /** Every length in a file is held against its size; this bounds what is decoded at once, in the largest of files. */
 export const ENTRY_BYTES_MAX = 64 << 20
 
@@ -106,6 +112,7 @@ class Walk {
   /** Where the entry began. */
   start: number
   count = 0
+  empty = 0
   /** Whether an error comes from the visitor: then it is not about this file. */
   visiting = false
 
@@ -144,6 +151,8 @@ class Walk {
         why: length > left ? `the file ends ${left} bytes on` : `an entry may have ${ENTRY_BYTES_MAX} bytes`,
         hint: HINT,
       })
+    if (length === 0 && ++this.empty > EMPTY_ENTRIES_MAX)
+      throw new BardoError('bad-image', `more than ${EMPTY_ENTRIES_MAX} entries are empty`, { hint: HINT })
     const state = decode(of, this.source.view(this.at + 4, length))
     this.at += 4 + length
     return state

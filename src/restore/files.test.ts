@@ -205,7 +205,7 @@ test('what changed is refused, all at once, before anything is made', () => {
   addRegular(4, `${place}/mode`, { mode: S_IFIFO | 0o600 })
   addRegular(5, '/bin/sh', { size: BigInt(sh.size), mode: sh.mode, build_id })
   addRegular(6, 'relative')
-  writer.add('FILES', [], { type: fd_types.EVENTFD, id: 7, efd: { id: 7, flags: 2, fown, counter: 1n } })
+  writer.add('FILES', [], { type: fd_types.INOTIFY, id: 7, ify: { id: 7, flags: 2, fown, wd: [] } })
   writer.addAll(
     'FDINFO',
     [1],
@@ -222,7 +222,7 @@ test('what changed is refused, all at once, before anything is made', () => {
     'cannot restore /mode: it is a regular file and was a fifo',
     expect.stringMatching(/^cannot restore \/bin\/sh: it has build id [0-9a-f]{40} and had 0100000002000000/),
     'file 6 has the path "relative", which is none',
-    'cannot restore the file: an eventfd is not supported yet',
+    'cannot restore the file: an inotify descriptor is not supported yet',
   ])
   expect(report.findings[0]!.where).toBe(`pid 7 "cat", fd 11 -> ${place}/none`)
   const lenient = load({ skipFileRwxCheck: true })
@@ -337,7 +337,7 @@ test('deleted files come back without a name, with contents, holes, owner, mode 
     `${place}/small (deleted)`,
     `${place}/small (deleted)`,
     `${place}/other name (deleted)`,
-    `${place}/holes (deleted)`,
+    `${place}/gone/deep/holes (deleted)`,
     `${place}/taken.ghost-3 (deleted)`,
   ])
   expect(

@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import {
   closeSync,
   cpSync,
+  existsSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -140,9 +141,11 @@ class Victim {
     const path = join(this.folder, name)
     this.#changed.add(name)
     const good = this.#good.get(name)!
+    // An earlier damage may have taken it away.
+    if (!existsSync(path)) writeFileSync(path, good)
     switch (random(24)) {
       case 0:
-        rmSync(path)
+        rmSync(path, { force: true })
         return `${name} is missing`
       case 1: {
         const other = this.names[random(this.names.length)]!
