@@ -35,7 +35,8 @@ import {
   TAIL_SIZE,
   TAIL_UNDO,
   bootCode,
-  writeTail, type Registers,
+  writeTail,
+  type Registers,
 } from '../linux/arch/x86-64.ts'
 import { Arena, type Word } from '../linux/ffi.ts'
 import { NR, type CallName } from '../linux/nr.ts'

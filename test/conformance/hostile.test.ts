@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -24,7 +25,8 @@ import { verifyProgram } from '../../src/program/verify.ts'
 import { readHost } from '../../src/restore/host.ts'
 import { loadImage } from '../../src/restore/load.ts'
 import { planRestore } from '../../src/restore/plan.ts'
-import { Run } from './harness.ts'
+import { Run, run as execute } from './harness.ts'
+import { programCommand } from './injection.ts'
 import { childrenOf } from './visible-state.ts'
 import { workloads } from './workload-list.ts'
 
