@@ -147,8 +147,8 @@ describe('status of this kernel', () => {
     })
 
   test('a zombie has a status and a stat, and neither memory nor files', async () => {
-    // The shell's child ends, and what the shell has become does not wait for it.
-    const parent = Bun.spawn(['sh', '-c', 'true & echo $!; exec sleep 60'], { stdout: 'pipe' })
+    // The shell's child ends when the shell has become another program, which does not wait for it.
+    const parent = Bun.spawn(['sh', '-c', 'sleep 0.3 & echo $!; exec sleep 60'], { stdout: 'pipe' })
     try {
       const { value } = await parent.stdout.getReader().read()
       const folder = `/proc/${Number(new TextDecoder().decode(value))}`
