@@ -124,7 +124,7 @@ test(
       await now.shows('<a>')
       now.type('\x1cd')
       await now.shows('left 0')
-      expect(['S', 'R']).toContain(stateOf(pid))
+      expect(['S', 'R']).toContain(String(stateOf(pid)))
       other.type(`export XDG_RUNTIME_DIR=${images}; ${program} attach; echo "attach $?"\n`)
       await other.shows('size 90')
       other.type('b')
@@ -293,7 +293,7 @@ test(
         now.hangUp()
         await until('the keeper is there', () => existsSync(`${images}/bardo/${pid}`) || undefined, 10_000)
       }
-      expect(['S', 'R']).toContain(stateOf(pid))
+      expect(['S', 'R']).toContain(String(stateOf(pid)))
       other.type(`export XDG_RUNTIME_DIR=${images}; ${program} attach; echo "attach $?"\n`)
       await until('it is shown', () => /attach/.test(other.terminal.heard()) || undefined, 5000)
       other.type('clear; echo $word-still; stty size\n')
