@@ -83,8 +83,10 @@ export class LentFile {
       [pair, closes[0]],
       [pair + 4, closes[1]],
     ])
+    // Only a table that was started has put there what is to be closed.
+    table.start()
     try {
-      table.run()
+      table.finish()
     } finally {
       this.#numbers = [this.#wordAt(closes[0]), this.#wordAt(closes[1]), NONE]
     }
@@ -110,8 +112,9 @@ export class LentFile {
     const header = table.words([0n, 0n, BigInt(iov), 1n, BigInt(control), BigInt(CMSG_SIZE), 0n])
     table.call('recvmsg', [this.#numbers[0], header, MSG_CMSG_CLOEXEC])
     table.copyWords([[control + 16, closes[2]]])
+    table.start()
     try {
-      table.run()
+      table.finish()
     } finally {
       const [first, second] = this.#numbers
       this.#numbers = [first, second, this.#wordAt(closes[2])]
