@@ -2,6 +2,8 @@
 // A link or a copy of it called `criu` behaves as criu.
 import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { RUNTIME_OPTIONS } from './runtime-options.ts'
+import { setEnvironment } from './environment.ts'
 
 const root = join(import.meta.dir, '..')
 const directory = join(root, 'dist')
@@ -32,5 +34,6 @@ if (!result.success) {
   rmSync(fresh, { force: true })
   process.exit(1)
 }
+setEnvironment(fresh, RUNTIME_OPTIONS)
 renameSync(fresh, outfile)
 console.log(`dist/bardo: ${(statSync(outfile).size / 1e6).toFixed(0)} MB`)

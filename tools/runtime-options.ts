@@ -1,0 +1,13 @@
+/**
+ * Options of the runtime's JavaScript engine for programs that live for milliseconds, as variables of the environment:
+ * the executable has them from its build, `./bardo` sets them itself. Measured in docs/performance.md.
+ */
+export const RUNTIME_OPTIONS = {
+  // The optimizing compilers take the other core from the processes that we wait for, and never earn their time back:
+  // restores of 100 processes and of 32768 runs of pages took 1.4 and 1.7 times as long with them.
+  BUN_JSC_useDFGJIT: '0',
+  // The first compiler does pay, from some thousand calls of a function on, and on our own thread.
+  BUN_JSC_useConcurrentJIT: '0',
+  BUN_JSC_thresholdForJITAfterWarmUp: '2000',
+  BUN_JSC_thresholdForJITSoon: '500',
+} as const
