@@ -28,7 +28,8 @@ import {
   xstateToImage,
 } from '../kinds/task/x86-registers.ts'
 import { getThreadArea, getXstate } from '../tracee/ptrace.ts'
-import type { Remote, Table } from '../tracee/remote.ts'
+import type { Remote } from '../tracee/remote.ts'
+import type { Table } from '../tracee/table.ts'
 import type { Question } from '../kinds/task/question.ts'
 import { whereOf, type ProcessFacts, type ThreadFacts } from './tasks.ts'
 

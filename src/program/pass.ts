@@ -16,8 +16,9 @@ import { ENTRY_SIZE } from '../linux/arch/x86-64.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { must, refusal, scratch } from '../linux/sys.ts'
-import type { Remote, Table } from '../tracee/remote.ts'
+import type { Remote } from '../tracee/remote.ts'
 import type { Thread } from '../tracee/stopped.ts'
+import type { Table } from '../tracee/table.ts'
 
 /** The kernel's limit of descriptors in one message (SCM_MAX_FD). */
 const PASS_MAX = 253

@@ -7,8 +7,9 @@ import { TAIL_SIZE } from '../linux/arch/x86-64.ts'
 import { Arena } from '../linux/ffi.ts'
 import { OpenFile, must, refusal, sys } from '../linux/sys.ts'
 import { readMemory } from './memory.ts'
-import type { Remote, Table } from './remote.ts'
+import type { Remote } from './remote.ts'
 import type { Thread } from './stopped.ts'
+import type { Table } from './table.ts'
 import { undo } from './undo.ts'
 
 const CMSG_SIZE = 24 // header of 16, one int, padding
