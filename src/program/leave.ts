@@ -44,7 +44,7 @@ export function prepareLeaving(
     setXstate(thread.tid, state.xstate)
     return { state, registers: state.timed === undefined ? state.registers : takeUp(state, state.timed, places) }
   })
-  takeOurselvesAway(pid, states.get(pid)?.vdso, places)
+  takeOurselvesAway(threads[0]!, states.get(pid)?.vdso, places)
   for (const { state, registers } of final) {
     setSigmask(state.thread, state.sigmask)
     setRegisters(state.thread, registers)
@@ -106,8 +106,8 @@ function syscallInVdso(pid: number, start: number): number {
   return vdsoCall
 }
 
-/** The socket and the last memory of ours go by stepped instructions that lie in memory of the process's own. */
-function takeOurselvesAway(pid: number, vdso: number | undefined, places: Places): void {
+/** The last memory of ours goes by a stepped instruction that lies in memory of the process's own. */
+function takeOurselvesAway({ pid, thread }: Made, vdso: number | undefined, places: Places): void {
   const offset = vdso === undefined ? -1 : syscallInVdso(pid, vdso)
   let at: number
   let before: Uint8Array | undefined
@@ -121,9 +121,7 @@ function takeOurselvesAway(pid: number, vdso: number | undefined, places: Places
     before = readMemory(pid, at, SYSCALL.length)
     pokeMemory(pid, at, SYSCALL)
   }
-  // Processes that share their descriptors have closed it already.
-  callIn(pid, at, NR.close, places.socket)
-  const result = callIn(pid, at, NR.munmap, places.scratch, places.scratchSize)
+  const result = callIn(pid, thread.registers, at, NR.munmap, places.scratch, places.scratchSize)
   if (before !== undefined) pokeMemory(pid, at, before)
   if (result < 0) throw refusal('munmap', result, places.scratch, places.scratchSize)
 }

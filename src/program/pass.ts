@@ -4,6 +4,7 @@ import {
   AF_UNIX,
   FD_CLOEXEC,
   F_DUPFD,
+  F_GETFD,
   F_SETFD,
   MSG_CMSG_CLOEXEC,
   O_CLOEXEC,
@@ -23,11 +24,20 @@ import type { Table } from '../tracee/table.ts'
 /** The kernel's limit of descriptors in one message (SCM_MAX_FD). */
 const PASS_MAX = 253
 const CMSG_HEADER = 16
+/** More are passed by themselves: their moves would fill a table. */
+const GATHERED_MAX = 16
 
 type Receiver = { readonly thread: Thread; readonly remote: Remote }
 
 /** A file of ours for descriptor `number` of a task. */
 export type Placed = { readonly ours: number; readonly number: number; readonly cloexec: boolean }
+
+/** Files that a table of calls receives: to be sent right before it is run, and looked for if it has failed. */
+export type Gathered = { readonly send: () => void; readonly check: () => void }
+
+/** The room in a table that receiving `files` takes; undefined where they need several messages. */
+export const gathersIn = (files: readonly Placed[]): number | undefined =>
+  files.length > GATHERED_MAX ? undefined : 256 + files.length * (2 * ENTRY_SIZE + 8)
 
 /** The two ends: ours, and the one that every task has as descriptor `number`. */
 export class PassSocket {
@@ -75,36 +85,39 @@ export class PassSocket {
     if (result < 0) throw refusal('sendmsg', result, this.#ours)
   }
 
-  /** Receives what was sent; the numbers that the files got, which are the lowest free ones in their order. */
-  #receive(to: Receiver, count: number, cloexec: boolean, then: (table: Table) => void = () => {}): number[] {
-    // Two calls for each file that is moved, and its place in the message.
-    const size = 4096 + count * (2 * ENTRY_SIZE + 8)
-    using table = to.remote.table(to.thread, to.remote.start, to.remote.start + size)
+  /** Adds the call that receives what was sent; the check that all have come, whose answer is in the table's memory. */
+  #receiveIn(table: Table, count: number, flags: number): { readonly check: () => void; readonly control: number } {
     const byte = table.take(8)
     const iov = table.words([BigInt(byte), 1n])
     const room = Math.ceil((CMSG_HEADER + count * 4) / 8) * 8
     const control = table.take(room)
     const header = table.words([0n, 0n, BigInt(iov), 1n, BigInt(control), BigInt(room), 0n])
-    table.call('recvmsg', [this.number, header, cloexec ? MSG_CMSG_CLOEXEC : 0])
-    then(table)
-    table.run()
-    // A task at its limit of descriptors gets fewer than were sent, and no error (recvmsg(2), MSG_CTRUNC).
-    const got = (Number(table.word64(control)) - CMSG_HEADER) / 4
-    if (got < count)
-      throw new BardoError('refused', `a task could take ${Math.max(0, got)} of ${count} open files`, {
-        errno: 24,
-        hint: 'raise the hard limit of open files (RLIMIT_NOFILE) of the restore',
-      })
-    return Array.from({ length: count }, (_, index) => table.word32(control + CMSG_HEADER + 4 * index))
+    const call = table.call('recvmsg', [this.number, header, flags])
+    const check = (): void => {
+      const result = table.result(call)
+      if (result < 0) throw refusal('recvmsg', result, this.number)
+      // A task at its limit of descriptors gets fewer than were sent, and no error (recvmsg(2), MSG_CTRUNC).
+      const got = (Number(table.word64(control)) - CMSG_HEADER) / 4
+      if (got < count)
+        throw new BardoError('refused', `a task could take ${Math.max(0, got)} of ${count} open files`, {
+          errno: 24,
+          hint: 'raise the hard limit of open files (RLIMIT_NOFILE) of the restore',
+        })
+    }
+    return { check, control }
   }
 
-  /** Gives files to a task for a while, at whatever numbers: those. */
+  /** Gives files to a task for a while, at whatever numbers: those, the lowest free ones in their order. */
   lend(to: Receiver, files: readonly number[]): number[] {
     const numbers: number[] = []
     for (let first = 0; first < files.length; first += PASS_MAX) {
       const batch = files.slice(first, first + PASS_MAX)
+      using table = to.remote.table(to.thread, to.remote.start, to.remote.start + roomFor(batch.length))
+      const { check, control } = this.#receiveIn(table, batch.length, MSG_CMSG_CLOEXEC)
       this.#send(batch)
-      numbers.push(...this.#receive(to, batch.length, true))
+      table.run()
+      check()
+      for (let index = 0; index < batch.length; index++) numbers.push(table.word32(control + CMSG_HEADER + 4 * index))
     }
     return numbers
   }
@@ -118,16 +131,36 @@ export class PassSocket {
     const sorted = files.toSorted((a, b) => a.number - b.number)
     for (let end = sorted.length; end > 0; end -= PASS_MAX) {
       const batch = sorted.slice(Math.max(0, end - PASS_MAX), end)
-      this.#send(batch.map(({ ours }) => ours))
-      this.#receive(to, batch.length, false, table => {
-        for (let index = batch.length - 1; index >= 0; index--) {
-          const { number, cloexec } = batch[index]!
-          if (number !== index) {
-            table.call('dup3', [index, number, cloexec ? O_CLOEXEC : 0])
-            table.call('close', [index])
-          } else if (cloexec) table.call('fcntl', [index, F_SETFD, FD_CLOEXEC])
-        }
-      })
+      using table = to.remote.table(to.thread, to.remote.start, to.remote.start + roomFor(batch.length))
+      const { send, check } = this.#placeIn(table, batch)
+      send()
+      table.run()
+      check()
     }
   }
+
+  /** `place` of a few files, by a table that does other things too. */
+  gather(table: Table, files: readonly Placed[]): Gathered {
+    return this.#placeIn(
+      table,
+      files.toSorted((a, b) => a.number - b.number),
+    )
+  }
+
+  #placeIn(table: Table, sorted: readonly Placed[]): Gathered {
+    const { check } = this.#receiveIn(table, sorted.length, 0)
+    for (let index = sorted.length - 1; index >= 0; index--) {
+      const { number, cloexec } = sorted[index]!
+      if (number !== index) {
+        table.call('dup3', [index, number, cloexec ? O_CLOEXEC : 0])
+        table.call('close', [index])
+      } else if (cloexec) table.call('fcntl', [index, F_SETFD, FD_CLOEXEC])
+      // Where nobody reads what has come, this call fails if the last file has not.
+      else if (index === sorted.length - 1) table.call('fcntl', [index, F_GETFD])
+    }
+    return { send: () => this.#send(sorted.map(({ ours }) => ours)), check }
+  }
 }
+
+/** Two calls for each file that is moved, and its place in the message. */
+const roomFor = (files: number): number => 4096 + files * (2 * ENTRY_SIZE + 8)

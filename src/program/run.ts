@@ -16,10 +16,8 @@ import {
   O_CREAT,
   O_EXCL,
   PTRACE_EVENT_STOP,
+  PTRACE_INTERRUPT,
   PTRACE_O_SUSPEND_SECCOMP,
-  PTRACE_O_TRACECLONE,
-  PTRACE_O_TRACEFORK,
-  PTRACE_O_TRACEVFORK,
   SIGCHLD,
   SIGKILL,
 } from '../linux/constants.ts'
@@ -28,10 +26,9 @@ import { NR } from '../linux/nr.ts'
 import { must, refusal, scratch, sys } from '../linux/sys.ts'
 import { bytesOf } from '../base/bytes.ts'
 import { pokeMemory } from '../tracee/memory.ts'
-import { eventMessage, resume, setSigmask, setThreadArea, waitFor } from '../tracee/ptrace.ts'
+import { resume, setSigmask, setThreadArea, waitFor } from '../tracee/ptrace.ts'
 import { Remote } from '../tracee/remote.ts'
 import { Thread } from '../tracee/stopped.ts'
-import { TABLE_SIZE, type Table } from '../tracee/table.ts'
 import { copyRuns, fillMemory, sharedMemory } from './fill.ts'
 import { letGo, prepareLeaving } from './leave.ts'
 import { PassSocket } from './pass.ts'
@@ -53,16 +50,17 @@ import {
 } from './program.ts'
 import { slotsOf } from './slots.ts'
 import { cloneArgs, pidRefused, spawnRoot } from './spawn.ts'
+import { TaskTables, filled, shownArguments, type Made, type Slots } from './tables.ts'
 
-/** Tasks that one table makes. */
-const CLONES_MAX = 32
+/** Tasks that one table makes, and its size. */
+const CLONES_MAX = 128
+const CLONES_SIZE = 32 << 10
+/** Of clone(2): the new task is traced by its maker's tracer, as its maker is. */
+const CLONE_PTRACE = 0x2000
 const THREAD_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM
 
 /** Of openat(2): the file is new, and so its name is ours. */
 const CREATES = O_CREAT | O_EXCL
-
-/** A task that was made: one thread, and the process that it is of. */
-export type Made = { readonly thread: Thread; readonly remote: Remote; readonly pid: number }
 
 export type Finish = 'run' | 'stop'
 
@@ -85,7 +83,11 @@ export class Runner {
   readonly #processes = new Set<number>()
   /** All threads that were made and have not been waited for, in the order of their making. */
   readonly #tids = new Set<number>()
+  /** Ids of tasks that are being made; they may be anybody's. */
+  readonly #unborn = new Set<number>()
   readonly #loaded = new Set<number>()
+  /** Slots that other steps than their maker use. */
+  readonly #used = new Set<number>()
   /** Names in the file system that were made by us, in directories of ours that are open. */
   readonly #names: { readonly at: number; readonly base: string; readonly flags: number }[] = []
   #socket: PassSocket | undefined
@@ -93,7 +95,12 @@ export class Runner {
   #clones:
     | { maker: number; isThread: boolean; steps: { step: Step & SpawnStep; task: number; flags: number }[] }
     | undefined
-  #table: { table: Table; actor: number; calls: { step: Step & CallStep; index: number }[] } | undefined
+  #tables: TaskTables | undefined
+  readonly #slots: Slots = {
+    value: slot => this.#value(slot),
+    set: (slot, value) => void this.#values.set(slot.id, value),
+    isUsed: slot => this.#used.has(slot.id),
+  }
 
   constructor(program: Program, suspendsSeccomp: boolean) {
     this.#program = program
@@ -107,12 +114,15 @@ export class Runner {
     const { steps } = this.#program
     try {
       this.#socket = new PassSocket(this.#program.places.socket)
+      this.#tables = new TaskTables(this.#slots, this.#socket)
       for (let index = 0; index < steps.length; index++) {
         const step = steps[index]!
         this.#at(step, index, () => this.#step(step, index))
         if ((index & 63) === 0 && interrupted() !== 0)
           throw new BardoError('refused', 'interrupted', { hint: 'nothing was left behind' })
       }
+      // Nothing is passed any more.
+      for (const pid of this.#processes) this.#tables.closeSocket(this.#made(pid))
       this.#flush()
       for (const pid of this.#processes) this.#leave(pid)
       progress.end()
@@ -145,13 +155,12 @@ export class Runner {
     switch (step.do) {
       case 'call':
         if (step.actor === HOST) this.#hostCall(step)
-        else this.#taskCall(step, step.actor)
+        else this.#tables!.call(step, this.#made(step.actor))
         break
       case 'load':
         this.#load(step)
         break
       case 'pass':
-        this.#flush()
         this.#pass(step)
         break
       case 'fill':
@@ -167,55 +176,42 @@ export class Runner {
         this.#end(step)
         break
       case 'host':
-        this.#flush()
+        // A state is only noted.
+        if (step.act.name !== 'state') this.#flush()
         this.#host(step)
         break
     }
-    const closes = this.#closes.get(index)
-    if (closes === undefined) return
-    this.#flush()
-    for (const slot of closes) syscall(NR.close, this.#value(slot))
+    for (const slot of this.#closes.get(index) ?? []) this.#tables!.close(this.#value(slot))
   }
 
   // ---- slots and memory
 
   #findLastUses(): void {
-    const { steps } = this.#program
-    const owned = new Set<number>()
-    steps.forEach((step, index) => {
+    const seen = new Set<number>()
+    const files: Slot[] = []
+    this.#program.steps.forEach((step, index) => {
       for (const slot of slotsOf(step)) {
-        if (slot.kind !== 'fd' || slot.actor !== HOST) continue
-        this.#lastUse.set(slot.id, index)
-        if (!owned.has(slot.id)) owned.add(slot.id)
+        if (seen.has(slot.id)) this.#used.add(slot.id)
+        else {
+          seen.add(slot.id)
+          if (slot.kind === 'fd' && slot.actor === HOST) files.push(slot)
+        }
+        if (slot.kind === 'fd' && slot.actor === HOST) this.#lastUse.set(slot.id, index)
       }
       if (step.do === 'load') this.#loaded.add(step.from.id)
     })
-    const seen = new Set<number>()
-    steps.forEach(step => {
-      for (const slot of slotsOf(step)) {
-        if (slot.kind !== 'fd' || slot.actor !== HOST || seen.has(slot.id)) continue
-        seen.add(slot.id)
-        const last = this.#lastUse.get(slot.id)!
-        const list = this.#closes.get(last)
-        if (list === undefined) this.#closes.set(last, [slot])
-        else list.push(slot)
-      }
-    })
+    for (const slot of files) {
+      const last = this.#lastUse.get(slot.id)!
+      const list = this.#closes.get(last)
+      if (list === undefined) this.#closes.set(last, [slot])
+      else list.push(slot)
+    }
   }
 
   #value(slot: Slot): number {
     const value = this.#values.get(slot.id)
     if (value === undefined) throw new BardoError('bug', `slot $${slot.id} is used before it is made`)
     return value
-  }
-
-  #filled(memory: Memory, addressOf: (inner: Memory) => number): Uint8Array {
-    if (memory.holds.length === 0 && memory.pointers.length === 0) return memory.bytes
-    const bytes = memory.bytes.slice()
-    const view = new DataView(bytes.buffer)
-    for (const { offset, slot } of memory.holds) view.setInt32(offset, this.#value(slot), true)
-    for (const { offset, memory: inner } of memory.pointers) view.setBigUint64(offset, BigInt(addressOf(inner)), true)
-    return bytes
   }
 
   // ---- calls of the coordinator
@@ -266,7 +262,7 @@ export class Runner {
   #hostMemory(memory: Memory): number {
     const place = this.#placed.get(memory.id)
     if (place !== undefined) return place
-    const bytes = this.#filled(memory, inner => this.#hostMemory(inner))
+    const bytes = filled(memory, this.#slots, inner => this.#hostMemory(inner))
     if (!this.#loaded.has(memory.id)) return scratch.put(bytes)
     const at = this.#kept.put(bytes)
     this.#placed.set(memory.id, at)
@@ -279,7 +275,7 @@ export class Runner {
     this.#values.set(step.result.id, this.#kept.view.getInt32(at - this.#kept.address + step.offset, true))
   }
 
-  // ---- calls of tasks, gathered in tables
+  // ---- calls of tasks, and files for them
 
   #made(actor: number): Made {
     const made = this.#tasks.get(actor)
@@ -287,110 +283,42 @@ export class Runner {
     return made
   }
 
-  #taskCall(step: Step & CallStep, actor: number): void {
-    if (this.#table !== undefined && (this.#table.actor !== actor || this.#needsAnswers(step))) this.#flush()
-    const need = 128 + sizeOf(step.args)
-    if (this.#table !== undefined && this.#table.table.free < need) this.#flush()
-    if (this.#table === undefined) {
-      const made = this.#made(actor)
-      const { start, end } = made.remote
-      // A call with much memory, a filter or a list of groups, gets all the room that there is.
-      const table = need < TABLE_SIZE / 2 ? made.remote.table(made.thread) : made.remote.table(made.thread, start, end)
-      this.#table = { table, actor, calls: [] }
-    }
-    const { table, calls } = this.#table
-    const words = step.args.map(argument => this.#taskWord(argument, table))
-    calls.push({ step, index: table.call(step.name, words, { mayFail: step.accept.length > 0 }) })
-  }
-
-  /** Whether a call uses what a call of the table that is being gathered will answer. */
-  #needsAnswers(step: CallStep): boolean {
-    const waiting = this.#table!.calls
-    const uses = (slot: Slot): boolean => waiting.some(({ step: made }) => made.result.id === slot.id)
-    return step.args.some(
-      argument =>
-        typeof argument === 'object' &&
-        (isSlot(argument)
-          ? uses(argument)
-          : argument.kind === 'memory' && argument.holds.some(({ slot }) => uses(slot))),
-    )
-  }
-
-  #taskWord(argument: Argument, table: Table): Word {
-    if (typeof argument === 'number' || typeof argument === 'bigint') return argument
-    if (typeof argument === 'string') {
-      const bytes = bytesOf(argument)
-      const text = new Uint8Array(bytes.length + 1)
-      text.set(bytes)
-      return table.put(text)
-    }
-    if (isSlot(argument)) return this.#value(argument)
-    if (argument.kind === 'fd-path')
-      throw new BardoError('bug', 'a path of our own descriptors means nothing in a task')
-    const put = (memory: Memory): number => table.put(this.#filled(memory, put))
-    return put(argument)
-  }
-
+  /** What was gathered is done. */
   #flush(): void {
     this.#flushClones()
-    const pending = this.#table
-    if (pending === undefined) return
-    this.#table = undefined
-    const { table, calls } = pending
-    try {
-      table.start()
-      try {
-        table.finish()
-      } catch (error) {
-        // The failing call is told by its own purpose, not by that of the step that came to flush.
-        const failed = calls.find(({ step, index }) => table.result(index) < 0 && step.accept.length === 0)
-        if (error instanceof BardoError && error.code === 'refused' && failed !== undefined)
-          throw taskRefusal(failed.step, table.result(failed.index), pending.actor)
-        throw error
-      }
-      for (const { step, index } of calls) {
-        const result = table.result(index)
-        if (result < 0 && result >= -4095 && !step.accept.includes(-result))
-          throw taskRefusal(step, result, pending.actor)
-        this.#values.set(step.result.id, result < 0 && result >= -4095 ? -1 : result)
-      }
-    } finally {
-      table[Symbol.dispose]()
-    }
+    this.#tables?.flush()
   }
 
-  #pass(step: PassStep): void {
+  #pass(step: PassStep & Step): void {
     const made = this.#made(step.actor)
-    const lent = step.files.filter(({ number }) => number === undefined)
-    const numbers = this.#socket!.lend(
-      made,
-      lent.map(({ file }) => this.#value(file)),
-    )
-    lent.forEach(({ result }, index) => result !== undefined && this.#values.set(result.id, numbers[index]!))
     const placed = step.files.flatMap(({ file, number, cloexec }) =>
       number === undefined ? [] : [{ ours: this.#value(file), number, cloexec }],
     )
-    this.#socket!.place(made, placed)
+    if (placed.length < step.files.length) {
+      this.#flush()
+      const lent = step.files.filter(({ number }) => number === undefined)
+      const numbers = this.#socket!.lend(
+        made,
+        lent.map(({ file }) => this.#value(file)),
+      )
+      lent.forEach(({ result }, index) => result !== undefined && this.#values.set(result.id, numbers[index]!))
+    }
+    if (placed.length > 0) this.#tables!.place(step.for.phase, made, placed)
   }
 
   // ---- making and ending tasks
 
   get #options(): number {
-    return (
-      PTRACE_O_TRACECLONE |
-      PTRACE_O_TRACEFORK |
-      PTRACE_O_TRACEVFORK |
-      (this.#suspendsSeccomp ? PTRACE_O_SUSPEND_SECCOMP : 0)
-    )
+    return this.#suspendsSeccomp ? PTRACE_O_SUSPEND_SECCOMP : 0
   }
 
-  #adopt(tid: number, pid: number, remote: Remote | undefined): Made {
-    const thread = new Thread(tid, 0)
-    let own = remote
-    if (own === undefined) {
+  #adopt(tid: number, pid: number, maker: Made | undefined): Made {
+    const thread = new Thread(tid, 0, maker?.thread)
+    let own = maker?.remote
+    if (own?.pid !== pid) {
       const { scratch: address, scratchSize } = this.#program.places
       own = new Remote(pid, thread, { ownPid: pid, ownTid: one => one, ignored: 0n, caught: 0n, boot: 0 })
-      own.adopt(address, scratchSize)
+      own.adopt(address, scratchSize, maker !== undefined)
     }
     const made = { thread, remote: own, pid }
     this.#tasks.set(tid, made)
@@ -431,30 +359,39 @@ export class Runner {
     )
   }
 
-  /** Makes the tasks that were gathered, in one table of their maker: it stops at each birth. */
+  /** Makes the tasks that were gathered, in one table of their maker. */
   #flushClones(): void {
     const clones = this.#clones
     if (clones === undefined) return
     this.#clones = undefined
-    const parent = this.#made(clones.maker)
-    using table = parent.remote.table(parent.thread)
+    const maker = this.#made(clones.maker)
+    using table = maker.remote.table(maker.thread, maker.remote.start, maker.remote.start + CLONES_SIZE)
     const calls = clones.steps.map(({ task, flags }) => {
+      this.#unborn.add(task)
       const pids = new Uint8Array(8)
       new DataView(pids.buffer).setUint32(0, task, true)
-      const args = cloneArgs(flags, clones.isThread ? 0 : SIGCHLD, table.put(pids))
+      const args = cloneArgs(flags | CLONE_PTRACE, clones.isThread ? 0 : SIGCHLD, table.put(pids))
       return table.call('clone3', [table.put(args), args.length], { mayFail: true })
     })
-    table.run(() => this.#born(eventMessage(parent.thread.tid), clones.isThread ? parent : undefined))
+    table.run()
+    const results = calls.map(call => table.result(call))
+    clones.steps.forEach(({ task }, index) => {
+      if (results[index] === task) this.#born(task, maker, clones.isThread)
+    })
     clones.steps.forEach(({ step, task }, index) => {
-      const made = table.result(calls[index]!)
+      const made = results[index]!
       if (made < 0) throw pidRefused(task, -made).about(placeOf(step))
       if (made !== task) throw new BardoError('bug', `task ${task} was made as ${made}`)
     })
   }
 
-  /** A new task is stopped before it returns from clone; it must not be let run with its maker's registers. */
-  #born(tid: number, processOf: Made | undefined): void {
-    if (processOf === undefined) this.#processes.add(tid)
+  /**
+   * A new task is traced as its maker is (CLONE_PTRACE), and stopped before its first instruction: its registers are its
+   * maker's, with which it must not be let run (test/kernel/clone-ptrace.test.ts).
+   */
+  #born(tid: number, maker: Made, isThread: boolean): void {
+    this.#unborn.delete(tid)
+    if (!isThread) this.#processes.add(tid)
     this.#tids.add(tid)
     for (;;) {
       const stop = waitFor(tid)
@@ -462,7 +399,7 @@ export class Runner {
       if (stop.event === PTRACE_EVENT_STOP) break
       resume(tid)
     }
-    this.#adopt(tid, processOf?.pid ?? tid, processOf?.remote)
+    this.#adopt(tid, isThread ? maker.pid : tid, maker)
   }
 
   #end(step: EndStep): void {
@@ -548,6 +485,11 @@ export class Runner {
 
   /** Kills what was made. Tasks that we trace die with a SIGKILL whatever they are in. */
   #abort(): void {
+    for (const tid of this.#unborn)
+      if (syscall(NR.ptrace, PTRACE_INTERRUPT, tid, 0, 0) >= 0) {
+        this.#processes.add(tid)
+        this.#tids.add(tid)
+      }
     for (const pid of this.#processes) syscall(NR.kill, pid, SIGKILL)
     // Threads before leaders, whose end is told last; and they were made later.
     for (const tid of [...this.#tids].toReversed()) {
@@ -562,32 +504,3 @@ export class Runner {
     this.#socket?.[Symbol.dispose]()
   }
 }
-
-const sizeOf = (args: readonly Argument[]): number =>
-  args.reduce<number>((sum, argument) => {
-    if (typeof argument === 'string') return sum + argument.length * 3 + 16
-    if (typeof argument !== 'object' || argument.kind !== 'memory') return sum
-    return (
-      sum +
-      argument.bytes.length +
-      16 +
-      argument.pointers.reduce((inner, { memory }) => inner + memory.bytes.length + 16, 0)
-    )
-  }, 0)
-
-function taskRefusal(step: Step & CallStep, result: number, actor: number): BardoError {
-  return refusal(step.name, result, ...shownArguments(step.args)).about(
-    `task ${actor}, ${step.for.what}; phase ${step.for.phase}`,
-  )
-}
-
-const shownArguments = (args: readonly Argument[]): (number | bigint | string)[] =>
-  args.map(argument =>
-    typeof argument !== 'object'
-      ? argument
-      : isSlot(argument)
-        ? `$${argument.id}`
-        : argument.kind === 'fd-path'
-          ? `fd $${argument.of.id}`
-          : `${argument.bytes.length} bytes`,
-  )

@@ -15,7 +15,7 @@ import {
   SIGCHLD,
   SIGKILL,
 } from '../linux/constants.ts'
-import { REG } from '../linux/arch/x86-64.ts'
+import { REG, type Registers } from '../linux/arch/x86-64.ts'
 import { Arena, loadCode } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseMaps } from '../linux/proc/maps.ts'
@@ -272,9 +272,9 @@ function awaitEnd(pid: number): void {
   }
 }
 
-/** One call by the instruction of the waiting executable at `address`, or of the vdso at `at`. */
-function callIn(pid: number, at: number, nr: number, ...args: number[]): number {
-  const regs = getRegisters(pid)
+/** One call by the `syscall` instruction at `at`; `registers` are any with which the process can run. */
+export function callIn(pid: number, registers: Registers, at: number, nr: number, ...args: number[]): number {
+  const regs = registers.slice()
   const order = [REG.di, REG.si, REG.dx, REG.r10, REG.r8, REG.r9]
   order.forEach((reg, index) => (regs[reg] = BigInt.asUintN(64, BigInt(args[index] ?? 0))))
   regs[REG.ax] = BigInt(nr)
@@ -288,12 +288,10 @@ function callIn(pid: number, at: number, nr: number, ...args: number[]): number 
 }
 
 function mustIn(pid: number, at: number, name: 'mmap' | 'mremap' | 'munmap', ...args: number[]): number {
-  const result = callIn(pid, at, NR[name], ...args)
+  const result = callIn(pid, getRegisters(pid), at, NR[name], ...args)
   if (result < 0) throw refusal(name, result, ...args).about(`pid ${pid}, preparing its memory`)
   return result
 }
-
-export { callIn }
 
 /** Clears the memory that exec made: the scratch mapping comes, vvar and vdso are parked behind the executable, the rest goes. */
 function settle(pid: number, address: number, places: Places): void {

@@ -8,8 +8,8 @@ import { OpenFile, must, refusal } from '../linux/sys.ts'
 const BUFFER_SIZE = 64 << 10
 const buffer = new Arena(BUFFER_SIZE)
 const iovs = new Arena(4096)
-const local = iovs.take(16)
-const remote = iovs.take(16)
+const local = iovs.take(32)
+const remote = iovs.take(32)
 
 function setIov(at: number, base: number, length: number): void {
   iovs.view.setBigUint64(at - iovs.address, BigInt(base), true)
@@ -48,6 +48,22 @@ export function copyTo(pid: number, address: number, length: number, source: num
     if (n <= 0) throw failed('process_vm_writev', pid, address + done, n)
     done += n
   }
+}
+
+type Piece = { readonly address: number; readonly length: number; readonly source: number }
+
+/** `copyTo` of two pieces with one call, in their order. */
+export function copyBothTo(pid: number, one: Piece, other: Piece): void {
+  if (one.length === 0) return copyTo(pid, other.address, other.length, other.source)
+  setIov(local, one.source, one.length)
+  setIov(local + 16, other.source, other.length)
+  setIov(remote, one.address, one.length)
+  setIov(remote + 16, other.address, other.length)
+  const n = syscall(NR.process_vm_writev, pid, local, 2, remote, 2, 0)
+  // In parts only where memory cannot be written: the calls for each then say what is wrong.
+  if (n === one.length + other.length) return
+  copyTo(pid, one.address, one.length, one.source)
+  copyTo(pid, other.address, other.length, other.source)
 }
 
 /** Reads memory of a task: for words and strings, not for pages of data. */

@@ -12,7 +12,6 @@ import {
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
-  PTRACE_EVENT_STOP,
   SIGCHLD,
   SIGCONT,
   SIGSEGV,
@@ -33,9 +32,9 @@ import {
 import type { Word } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { copyTo, pokeMemory } from './memory.ts'
-import { resume, setRegisters, setSigmask, waitFor } from './ptrace.ts'
+import { resume, setRegisters, waitFor } from './ptrace.ts'
 import type { Thread } from './stopped.ts'
-import { ALL_SIGNALS, NO_CALL, TABLE_SIZE, Table, mirrors } from './table.ts'
+import { NO_CALL, TABLE_SIZE, Table, mirrors } from './table.ts'
 import { undo } from './undo.ts'
 
 const CODE_SIZE = 256
@@ -125,11 +124,11 @@ export class Remote {
     }
   }
 
-  /** Takes over scratch memory that is mapped already, as in a process that was made with it. */
-  adopt(address: number, size: number): void {
+  /** Takes over scratch memory that is mapped already; `hasCode`: with the code in it, as a child has it by birth. */
+  adopt(address: number, size: number, hasCode: boolean): void {
     this.#scratch = address
     this.#size = size
-    copyTo(this.pid, address, TABLE_LOOP.length, loop)
+    if (!hasCode) copyTo(this.pid, address, TABLE_LOOP.length, loop)
   }
 
   /** Where tables and data may be put: [start, end) of the task's memory. */
@@ -166,11 +165,11 @@ export class Remote {
       regs[REG.ip] = BigInt(place)
       thread.borrowed = true
       setRegisters(tid, regs)
-      setSigmask(tid, ALL_SIGNALS & ~(1n << BigInt(signal - 1)))
+      thread.openOnly(signal)
       resume(tid)
       this.#running.add(thread)
-      this.#awaitStop(thread, place + BOOT_STOPPED)
-      then(Number(BigInt.asIntN(64, registersNow(thread)[REG.r8]!)))
+      const stopped = this.#awaitStop(thread, place + BOOT_STOPPED)
+      then(Number(BigInt.asIntN(64, stopped[REG.r8]!)))
     } finally {
       // A thread of which nothing is known may still be in there.
       if (!this.#running.has(thread) && undo(`giving process ${this.pid} its registers`, () => thread.giveBack()))
@@ -209,26 +208,21 @@ export class Remote {
     this.#running.add(thread)
   }
 
-  /** @internal Waits until the table of `thread` has stopped it; `onEvent` hears of its clones. */
-  finished(thread: Thread, onEvent?: (event: number) => void): void {
-    this.#awaitStop(thread, this.#scratch + TABLE_LOOP_STOPPED, onEvent)
+  /** @internal Waits until the table of `thread` has stopped it; its registers then. */
+  finished(thread: Thread): Registers {
+    return this.#awaitStop(thread, this.#scratch + TABLE_LOOP_STOPPED)
   }
 
-  /** Waits until our own code has stopped `thread` by its signal, at address `at`. */
-  #awaitStop(thread: Thread, at: number, onEvent?: (event: number) => void): void {
+  /** Waits until our own code has stopped `thread` by its signal, at address `at`; its registers then. */
+  #awaitStop(thread: Thread, at: number): Registers {
     for (;;) {
       const stop = waitFor(thread.tid)
       this.#running.delete(thread)
       if (stop.kind !== 'stopped')
         throw new BardoError('lost', `process ${this.pid} died while it was stopped`, { where: `thread ${thread.tid}` })
-      if (stop.event !== 0 && stop.event !== PTRACE_EVENT_STOP) {
-        onEvent?.(stop.event)
-        resume(thread.tid)
-        this.#running.add(thread)
-        continue
-      }
-      const distance = Number(registersNow(thread)[REG.ip]!) - at
-      if (stop.event === 0 && stop.signal === this.#signal && distance === 0) return
+      const regs = registersNow(thread)
+      const distance = Number(regs[REG.ip]!) - at
+      if (stop.event === 0 && stop.signal === this.#signal && distance === 0) return regs
       if (stop.event === 0 && stop.signal === SIGSEGV)
         throw new BardoError('bug', `calls made in a process faulted, ${distance} bytes from their end`, {
           where: `pid ${this.pid}`,

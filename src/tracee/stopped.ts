@@ -65,6 +65,8 @@ const MADE_AGAIN: ReadonlySet<number> = new Set([
   NR.msgsnd,
 ])
 
+const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn
+
 /** A seized thread in its stop, with what it must be given back. */
 export class Thread {
   readonly tid: number
@@ -80,9 +82,23 @@ export class Thread {
   /** The registered rseq area, or undefined. */
   readonly rseq: Rseq | undefined
 
-  constructor(tid: number, groupStop: number) {
+  /**
+   * The signal that is not blocked while the thread works for us, or 0 while the blocked signals are the program's own:
+   * its tables need not set them anew each time.
+   */
+  openSignal = 0
+
+  /** A stopped thread; `maker` is given for one that has just been made, and not run: it has its maker's state. */
+  constructor(tid: number, groupStop: number, maker?: Thread) {
     this.tid = tid
     this.groupStop = groupStop
+    if (maker !== undefined) {
+      this.registers = maker.registers
+      this.sigmask = maker.sigmask
+      this.borrowed = maker.borrowed
+      this.openSignal = maker.openSignal
+      return
+    }
     this.registers = getRegisters(tid)
     this.sigmask = getSigmask(tid)
     this.rseq = rseqConfiguration(tid)
@@ -157,10 +173,18 @@ export class Thread {
     return regs
   }
 
+  /** Blocks all signals but the one that stops the thread at the end of what it does for us. */
+  openOnly(signal: number): void {
+    if (this.openSignal === signal) return
+    setSigmask(this.tid, ALL_SIGNALS & ~(1n << BigInt(signal - 1)))
+    this.openSignal = signal
+  }
+
   /** Gives mask and registers back. Mask first: while the registers are ours, a lost tracer's task restores it itself. */
   giveBack(): void {
     if (!this.borrowed) return
     setSigmask(this.tid, this.sigmask)
+    this.openSignal = 0
     setRegisters(this.tid, this.registers)
     this.borrowed = false
   }

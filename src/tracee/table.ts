@@ -5,14 +5,13 @@ import { SIG_SETMASK } from '../linux/constants.ts'
 import { ENTRY_LAST, ENTRY_MAY_FAIL, ENTRY_RET, ENTRY_SIZE, REG, TAIL_SIZE, TAIL_UNDO } from '../linux/arch/x86-64.ts'
 import { Arena, type Word } from '../linux/ffi.ts'
 import { NR, type CallName } from '../linux/nr.ts'
-import { copyFrom, copyTo } from './memory.ts'
-import { resume, setRegisters, setSigmask } from './ptrace.ts'
+import { copyBothTo, copyFrom } from './memory.ts'
+import { resume, setRegisters } from './ptrace.ts'
 import type { Remote } from './remote.ts'
 import type { Thread } from './stopped.ts'
 
 /** Where the arguments of an entry are, in it. */
 const ENTRY_ARGS = 8
-export const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn
 /** For orig_ax: the kernel finds no call to make again. */
 export const NO_CALL = BigInt.asUintN(64, -1n)
 
@@ -151,9 +150,12 @@ export class Table {
     // The thread may still stand at the end of an earlier table of this place. If it loses us now it follows the tail
     // that it finds: so what a tail leads to is there before it. Undo entries that both have are the same, at the top.
     const high = this.#top - this.#start
-    copyTo(this.#remote.pid, this.#top, this.#mirror.length - high, this.#mirrorAt + high)
     const low = this.#firstEntry + this.#count * ENTRY_SIZE
-    copyTo(this.#remote.pid, this.#start, low, this.#mirrorAt)
+    copyBothTo(
+      this.#remote.pid,
+      { address: this.#top, length: this.#mirror.length - high, source: this.#mirrorAt + high },
+      { address: this.#start, length: low, source: this.#mirrorAt },
+    )
     const regs = this.#thread.registers.slice()
     regs[REG.ip] = BigInt(this.#remote.entry)
     regs[REG.bx] = BigInt(this.#start + this.#firstEntry)
@@ -162,7 +164,7 @@ export class Table {
     this.#thread.borrowed = true
     setRegisters(tid, regs)
     // The mask only now: a task that is lost from here on sets it again itself.
-    setSigmask(tid, ALL_SIGNALS & ~(1n << BigInt(this.#remote.signal - 1)))
+    this.#thread.openOnly(this.#remote.signal)
     resume(tid)
     this.#remote.started(this.#thread)
   }
@@ -183,9 +185,13 @@ export class Table {
   }
 
   /** Waits for the end, and reads results and data back. Throws `refused` for a call that failed and may not. */
-  finish(onEvent?: (event: number) => void): void {
-    this.#remote.finished(this.#thread, onEvent)
+  finish(): void {
+    this.#remote.finished(this.#thread)
     this.#readBack()
+    this.#throwIfRefused()
+  }
+
+  #throwIfRefused(): void {
     for (let index = 0; index < this.#count; index++) {
       const at = this.#firstEntry + index * ENTRY_SIZE
       const result = this.result(index)
@@ -199,10 +205,24 @@ export class Table {
     }
   }
 
-  run(onEvent?: (event: number) => void): this {
+  run(): this {
     this.start()
-    this.finish(onEvent)
+    this.finish()
     return this
+  }
+
+  /**
+   * Runs it where nobody needs an answer but that all is well: then nothing is read back. False when a call has failed;
+   * the results are there in that case.
+   */
+  runUnread(): boolean {
+    // Where the loop has stopped tells whether it came to the end: at a call that cannot fail.
+    const last = this.call('getpid', [])
+    this.start()
+    const regs = this.#remote.finished(this.#thread)
+    if (Number(regs[REG.bx]!) === this.#start + this.#firstEntry + last * ENTRY_SIZE) return true
+    this.#readBack()
+    return false
   }
 
   /** Call `index`'s result, or `-errno`; exact within ±2^53. */
