@@ -7,7 +7,7 @@ import { NR } from '../linux/nr.ts'
 import { parseLimits, type Limit } from '../linux/proc/limits.ts'
 import { parseStat } from '../linux/proc/stat.ts'
 import { parseStatus } from '../linux/proc/status.ts'
-import { readDirectory, readFile, scratch, statOf } from '../linux/sys.ts'
+import { readDirectory, readFile, scratch } from '../linux/sys.ts'
 import { credentialsOf } from '../kinds/task/credentials.ts'
 import { readAffinity } from '../kinds/task/scheduling.ts'
 
@@ -43,7 +43,8 @@ export function readHost(): Host {
   const limits = parseLimits(readFile(AT_FDCWD, '/proc/self/limits')!)
   const descriptorsMax = raiseDescriptors(limits[RLIMIT_NOFILE]!)
   return {
-    pidTaken: pid => typeof statOf(AT_FDCWD, `/proc/${pid}`, 0) !== 'number',
+    // Of processes and of threads; no path is walked for it.
+    pidTaken: pid => syscall(NR.getpgid, pid) !== -ESRCH,
     nameOf: pid => textOf(readFile(AT_FDCWD, `/proc/${pid}/comm`, [ENOENT, ESRCH]) ?? new Uint8Array()).trim(),
     limits,
     maySetLimits: ((status.capEff >> CAP_SYS_RESOURCE) & 1n) === 1n,

@@ -10,7 +10,7 @@ import { restoreActions } from '../kinds/task/actions.ts'
 import { capabilitiesMissing, hasCredentials, restoreCredentials } from '../kinds/task/credentials.ts'
 import { findLimitsTooHigh, restoreLimits } from '../kinds/task/limits.ts'
 import { restorePending } from '../kinds/task/pending.ts'
-import { restoreAffinity, restoreScheduling } from '../kinds/task/scheduling.ts'
+import { restoreScheduling } from '../kinds/task/scheduling.ts'
 import { MODE_FILTER, chainOf, restoreSeccomp } from '../kinds/task/seccomp.ts'
 import { restoreTimers } from '../kinds/task/timers.ts'
 import { restoreAltStack, restoreRseq } from '../kinds/task/user-areas.ts'
@@ -134,8 +134,6 @@ class Planner {
       kind: 'root',
       sibling: this.#options.sibling,
     })
-    // We are pinned to one CPU meanwhile, and what is born of us would be too.
-    restoreAffinity(this.#host.affinity, this.#say(root, 'tasks', 'CPUs'))
     const queue: Task[] = [root]
     for (let next = 0; next < queue.length; next++) {
       const task = queue[next]!

@@ -71,7 +71,21 @@ export function planTree(root: Task, tasks: readonly Task[], shellJob: boolean, 
     }
     deeds.set(task, list)
   }
-  return { deeds, outerSessions, ...planGroups(tasks, leaders, outerSessions, lostSessions(deeds)) }
+  return { deeds, outerSessions, ...planGroups(tasks, leaders, outerSessions, deeds) }
+}
+
+/** The group that each task is born in; that of the root is ours. */
+function groupsByBirth(tasks: readonly Task[], deeds: ReadonlyMap<Task, readonly Deed[]>): Map<Task, number> {
+  const groups = new Map<Task, number>()
+  for (const task of tasks) {
+    let current = groups.get(task)
+    for (const deed of deeds.get(task) ?? []) {
+      if (deed.do === 'setsid') current = task.pid
+      else if (deed.do === 'helper') for (const child of deed.children) groups.set(child, deed.sid)
+      else if (current !== undefined) groups.set(deed.child, current)
+    }
+  }
+  return groups
 }
 
 /**
@@ -92,29 +106,23 @@ function bornIn(tasks: readonly Task[]): Map<Task, number | undefined> {
   return births
 }
 
-/** Sessions that a helper leads for a while. */
-function lostSessions(deeds: ReadonlyMap<Task, readonly Deed[]>): ReadonlySet<number> {
-  return new Set([...deeds.values()].flat().flatMap(deed => (deed.do === 'helper' ? [deed.sid] : [])))
-}
-
 function planGroups(
   tasks: readonly Task[],
   leaders: ReadonlyMap<number, Task>,
   outerSessions: ReadonlySet<number>,
-  lost: ReadonlySet<number>,
+  deeds: ReadonlyMap<Task, readonly Deed[]>,
 ): Pick<TreePlan, 'groupHelpers' | 'joins'> {
   const groupHelpers = new Map<number, Task>()
   const joins: { task: Task; pgid: number }[] = []
   // Leaders first: a group must be there before others join it.
   const order = tasks.toSorted((a, b) => Number(b.pid === b.pgid) - Number(a.pid === a.pgid))
+  const born = groupsByBirth(tasks, deeds)
   for (const task of order) {
     if (task.sid === task.pid) continue // setsid has made it the leader of its group
+    if (born.get(task) === task.pgid) continue
     if (task.pgid === task.pid) joins.push({ task, pgid: task.pgid })
     else if (leaders.has(task.pgid)) joins.push({ task, pgid: task.pgid })
-    // The helper that led the session led its first group too: who was born of it is in that group.
-    else if (lost.has(task.pgid)) {
-      if (task.sid !== task.pgid) joins.push({ task, pgid: task.pgid })
-    } else if (!outerSessions.has(task.sid)) {
+    else if (!outerSessions.has(task.sid)) {
       if (!groupHelpers.has(task.pgid)) groupHelpers.set(task.pgid, task)
       joins.push({ task, pgid: task.pgid })
     }

@@ -61,20 +61,7 @@ export function readScheduling(tid: number): Scheduling {
   return { ...found, cpus_allowed: readAffinity(tid) }
 }
 
-const MASK_WORDS = 128
-
-function padded(mask: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(MASK_WORDS)
-  whole.set(mask.subarray(0, MASK_WORDS))
-  return whole
-}
-
-/** Gives a task a set of CPUs, which its children and threads inherit. */
-export function restoreAffinity(mask: Uint8Array, at: TaskBuild): void {
-  at.call('sched_setaffinity', 0, MASK_WORDS, at.memory(padded(mask)))
-}
-
-/** `own`: the CPUs and the nice value that the task has so far, which are the restorer's. */
+/** `own`: the restorer's CPUs, and its nice value, which the task has so far. */
 export function restoreScheduling(
   state: {
     sched_policy?: number | undefined
@@ -92,9 +79,13 @@ export function restoreScheduling(
     at.call('sched_setscheduler', 0, policy, at.memory(param))
   }
   if ((state.sched_nice ?? 0) !== own.nice) at.call('setpriority', PRIO_PROCESS, 0, state.sched_nice ?? 0)
-  if (state.cpus_allowed === undefined) return
-  const [wanted, all] = [padded(state.cpus_allowed), padded(own.affinity)]
+  // Always said: the restorer is on one CPU meanwhile, and so is what is born of it.
+  const wanted = state.cpus_allowed ?? own.affinity
   // On another machine none of the old CPUs may be there: then the thread has all that the restorer has.
-  const fits = wanted.some((byte, index) => (byte & all[index]!) !== 0)
-  if (fits && Buffer.compare(wanted, all) !== 0) restoreAffinity(wanted, at)
+  const fits = wanted.some((byte, index) => (byte & (own.affinity[index] ?? 0)) !== 0)
+  const mask = fits ? wanted : own.affinity
+  // The kernel takes words (sched_setaffinity(2)), and the CPUs behind them for none.
+  const words = new Uint8Array(Math.ceil(mask.length / 8) * 8)
+  words.set(mask)
+  at.call('sched_setaffinity', 0, words.length, at.memory(words))
 }
