@@ -2,7 +2,18 @@
 // is bounded.
 import { textOf } from '../base/bytes.ts'
 import { BardoError } from '../base/errors.ts'
-import { EIGHT_BYTES, FOUR_BYTES, LENGTH, planOf, VARINT, type Plan, type Slot, type Values } from './plan.ts'
+import {
+  EIGHT_BYTES,
+  FOUR_BYTES,
+  LENGTH,
+  planOf,
+  VARINT,
+  ZERO_RUN,
+  type Plan,
+  type Slot,
+  type Values,
+  type Vector,
+} from './plan.ts'
 import { unknownFields, type Fields, type Message, type State } from './words.ts'
 
 /** How deep messages may nest. CRIU's deepest is a tree of cgroup directories. */
@@ -46,7 +57,7 @@ let high = 0
 function readMessage(source: Source, plan: Plan, end: number, depth: number): Values {
   if (depth > DEPTH_MAX) throw bad(source, plan, undefined, `messages nest deeper than ${DEPTH_MAX}`)
   const state: Values = {}
-  for (const slot of plan.repeated) state[slot.name] = []
+  for (const slot of plan.repeated) state[slot.name] = slot.empty ?? []
   let unknown: number[] | undefined
   while (source.at < end) {
     const start = source.at
@@ -59,6 +70,10 @@ function readMessage(source: Source, plan: Plan, end: number, depth: number): Va
       skip(source, plan, wire, end)
       unknown ??= []
       unknown.push(start, source.at)
+    } else if (slot.empty !== undefined) {
+      if (wire !== LENGTH && wire !== slot.wire)
+        throw bad(source, plan, slot, `wire type ${wire} does not hold ${slot.word}`)
+      state[slot.name] = readVector(source, plan, slot, state[slot.name] as Vector, wire === LENGTH, end)
     } else if (wire !== slot.wire) {
       if (wire !== LENGTH || !slot.repeated)
         throw bad(source, plan, slot, `wire type ${wire} does not hold ${slot.word}`)
@@ -130,6 +145,45 @@ function readPacked(source: Source, plan: Plan, slot: Slot, into: unknown[], end
   const length = readLength(source, plan, slot, end)
   const last = source.at + length
   while (source.at < last) keep(source, plan, slot, into, readField(source, plan, slot, last, 0))
+}
+
+/** How many words a vector may have: an XSAVE area of 32 KB. */
+const VECTOR_MAX = 8192
+// The words of the vector that is read, those of 64 bits in two halves; zeros but for those.
+const collected = new Uint32Array(2 * VECTOR_MAX)
+
+/** Elements of a vector behind those `before`, as many as follow one another. The first one's tag has been read. */
+function readVector(source: Source, plan: Plan, slot: Slot, before: Vector, packed: boolean, end: number): Vector {
+  const { bytes } = source
+  const last = packed ? readLength(source, plan, slot, end) + source.at : end
+  const size = slot.word === 'u64' ? 2 : 1
+  let count = 0
+  while (source.at < last || !packed) {
+    if (count > VECTOR_MAX - ZERO_RUN - 1) throw bad(source, plan, slot, `more than ${VECTOR_MAX} words`)
+    readVarint(source, plan, slot, last)
+    collected[size * count] = low
+    if (size === 2) collected[2 * count + 1] = high
+    count++
+    if (packed) continue
+    while (
+      source.at + 2 * ZERO_RUN <= end &&
+      count < VECTOR_MAX - 2 * ZERO_RUN &&
+      slot.zeros.compare(bytes, source.at, source.at + 2 * ZERO_RUN) === 0
+    ) {
+      count += ZERO_RUN
+      source.at += 2 * ZERO_RUN
+    }
+    if (source.at >= end || bytes[source.at] !== slot.tag) break
+    source.at++
+  }
+  const words = collected.slice(0, size * count)
+  collected.fill(0, 0, size * count)
+  const read = size === 2 ? new BigUint64Array(words.buffer) : words
+  if (before.length === 0) return read
+  if (before.length + count > VECTOR_MAX) throw bad(source, plan, slot, `more than ${VECTOR_MAX} words`)
+  return read instanceof Uint32Array
+    ? Uint32Array.of(...(before as Uint32Array), ...read)
+    : BigUint64Array.of(...(before as BigUint64Array), ...read)
 }
 
 function keep(source: Source, plan: Plan, slot: Slot, into: unknown[], value: unknown): void {

@@ -2,7 +2,7 @@
 // optional ones if set (also to zero), repeated ones unpacked, unknown ones at the end.
 import { bytesOf } from '../base/bytes.ts'
 import { BardoError } from '../base/errors.ts'
-import { planOf, type Plan, type Slot, type Values } from './plan.ts'
+import { planOf, ZERO_RUN, type Plan, type Slot, type Values } from './plan.ts'
 import { unknownFields, type Fields, type Message, type State } from './words.ts'
 
 const TWO_32 = 0x1_0000_0000
@@ -104,6 +104,12 @@ function putMessage(sink: Sink, plan: Plan, state: Values): void {
       putField(sink, plan, slot, value)
       continue
     }
+    if (slot.empty !== undefined) {
+      if (slot.word === 'u32' ? !(value instanceof Uint32Array) : !(value instanceof BigUint64Array))
+        throw wrong(plan, slot, 'must be a typed array')
+      putVector(sink, slot, value as Uint32Array | BigUint64Array)
+      continue
+    }
     if (!Array.isArray(value)) throw wrong(plan, slot, 'must be an array')
     for (const one of value) putField(sink, plan, slot, one)
   }
@@ -155,6 +161,29 @@ function putField(sink: Sink, plan: Plan, slot: Slot, value: unknown): void {
     case 'message':
       if (typeof value !== 'object' || value === null) throw misfit(plan, slot, value)
       return putInner(sink, planOf(slot.inner!), value as Values)
+  }
+}
+
+const ZEROS = Buffer.alloc(ZERO_RUN * 8)
+
+function putVector(sink: Sink, slot: Slot, values: Uint32Array | BigUint64Array): void {
+  const { buffer, byteOffset, length, BYTES_PER_ELEMENT: size } = values
+  const bytes = new Uint8Array(buffer, byteOffset, length * size)
+  const words = new Uint32Array(buffer, byteOffset, (length * size) / 4)
+  // A tag of one byte, and a number of at most ten.
+  sink.room(11 * length)
+  for (let index = 0; index < length;) {
+    const at = index * size
+    if (index + ZERO_RUN <= length && ZEROS.compare(bytes, at, at + ZERO_RUN * size, 0, ZERO_RUN * size) === 0) {
+      sink.bytes.set(slot.zeros, sink.used)
+      sink.used += slot.zeros.length
+      index += ZERO_RUN
+      continue
+    }
+    sink.bytes[sink.used++] = slot.tag
+    if (size === 4) putVarint(sink, words[index]!, 0)
+    else putVarint(sink, words[2 * index]!, words[2 * index + 1]!)
+    index++
   }
 }
 

@@ -17,7 +17,17 @@ export interface Slot {
   readonly wire: number
   readonly tag: number
   readonly inner: Message | undefined
+  /** Of a vector: its empty one. */
+  readonly empty: Vector | undefined
+  /** Of a vector: ZERO_RUN elements of zero as they are on the wire. */
+  readonly zeros: Buffer
 }
+
+export type Vector = Uint32Array | BigUint64Array
+
+/** Zeros that are looked for at once. */
+export const ZERO_RUN = 32
+const NOTHING = Buffer.alloc(0)
 
 export interface Plan {
   readonly message: Message
@@ -45,6 +55,8 @@ export function planOf(message: Message): Plan {
         required: field.label === 'required',
         repeated: field.label === 'repeated',
         inner: field.word === 'message' ? (field.message ?? message) : undefined,
+        empty: field.vector === undefined ? undefined : field.word === 'u32' ? new Uint32Array() : new BigUint64Array(),
+        zeros: field.vector === undefined ? NOTHING : zeroRun(field.number * 8 + wire),
       }
     })
     .toSorted((a, b) => a.number - b.number)
@@ -62,4 +74,11 @@ export function planOf(message: Message): Plan {
 function wireOf(word: Word): number {
   if (word === 'bytes' || word === 'text' || word === 'message') return LENGTH
   return word === 'fixed64' ? EIGHT_BYTES : VARINT
+}
+
+function zeroRun(tag: number): Buffer {
+  if (tag > 0x7f) throw new RangeError('a vector has a field number from 1 to 15')
+  const run = Buffer.alloc(2 * ZERO_RUN)
+  for (let at = 0; at < run.length; at += 2) run[at] = tag
+  return run
 }

@@ -82,7 +82,8 @@ function treeOf(message: Message, state: unknown, inHex: boolean): Map<string, T
   const tree = new Map<string, Tree>()
   const fields = Object.entries(message.fields).toSorted((a, b) => a[1].number - b[1].number)
   for (const [name, field] of fields) {
-    const value = (state as Record<string, unknown>)[name]
+    const held = (state as Record<string, unknown>)[name]
+    const value = field.vector === true ? Array.from(held as Iterable<unknown>) : held
     if (value === undefined || (Array.isArray(value) && value.length === 0)) continue
     // An address is printed as one, whatever number of words it has.
     if (Array.isArray(value) && field.show?.as === 'ip') tree.set(name, [address(value as number[])])

@@ -59,6 +59,8 @@ export interface Field<T = unknown, L extends Label = Label> {
   /** The names of word `choice`. */
   readonly values?: Enumeration
   readonly show?: Show
+  /** A repeated field whose state is a typed array. */
+  readonly vector?: true
   /** What CRIU takes an absent field for; state leaves it absent. */
   readonly default?: unknown
 }
@@ -82,8 +84,15 @@ type StateOf<F extends Fields> = {
   -readonly [K in keyof F as F[K]['label'] extends 'optional' ? K : never]?: Held<F[K], F> | undefined
 } & { [unknownFields]?: Uint8Array }
 
-type Held<T extends Field, F extends Fields> =
-  T extends Field<infer V, infer L> ? (L extends 'repeated' ? One<V, F>[] : One<V, F>) : never
+type Held<T extends Field, F extends Fields> = T extends { vector: true }
+  ? T extends Field<infer V>
+    ? V
+    : never
+  : T extends Field<infer V, infer L>
+    ? L extends 'repeated'
+      ? One<V, F>[]
+      : One<V, F>
+    : never
 // The tuples keep `boolean` whole: a bare conditional type would split it.
 type One<V, F extends Fields> = [V] extends [Itself] ? StateOf<F> : V
 
@@ -165,3 +174,17 @@ export const optional = <T>(of: Required<T>, standsFor?: NoInfer<T>): Field<T, '
 
 /** A field that comes any number of times; its state is an array, empty when there is none. */
 export const repeated = <T>(of: Required<T>): Field<T, 'repeated'> => ({ ...of, label: 'repeated' })
+
+/**
+ * A repeated field of 32- or 64-bit words, numbered 1 to 15, whose state is a typed array: the registers of a thread are
+ * hundreds of words, most of them zeros, and many threads have them.
+ */
+export const vector = <W extends 'u32' | 'u64'>(
+  number: number,
+  word: W,
+): Field<W extends 'u32' ? Uint32Array : BigUint64Array, 'repeated'> & { readonly vector: true } => ({
+  number,
+  word,
+  label: 'repeated',
+  vector: true,
+})

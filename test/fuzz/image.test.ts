@@ -141,7 +141,14 @@ function stateOf(schema: Message, random: (below: number) => number, depth: numb
   for (const [name, field] of Object.entries(schema.fields)) {
     const one = (): unknown => valueOf(schema, field, random, depth)
     const tooDeep = field.word === 'message' && depth > 4
-    if (field.label === 'repeated') state[name] = tooDeep ? [] : Array.from({ length: random(3) }, one)
+    if (field.vector === true) {
+      // Zeros in runs, as registers have them.
+      const values = Array.from({ length: random(100) }, () =>
+        random(4) === 0 ? one() : field.word === 'u32' ? 0 : 0n,
+      )
+      state[name] =
+        field.word === 'u32' ? Uint32Array.from(values as number[]) : BigUint64Array.from(values as bigint[])
+    } else if (field.label === 'repeated') state[name] = tooDeep ? [] : Array.from({ length: random(3) }, one)
     else if (field.label === 'required' || (!tooDeep && random(2) === 0)) state[name] = one()
   }
   // Field 777, a varint: no message has it.

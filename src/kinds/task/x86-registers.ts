@@ -6,16 +6,18 @@ import { cpuid } from '../../linux/arch/cpuid.ts'
 
 const CS_32BIT = 0x23n
 
+const NAMES = Object.entries(REG)
+
 export function registersToImage(regs: Registers): user_x86_regs_entry {
   const entry: Record<string, unknown> = {}
-  for (const [name, index] of Object.entries(REG)) entry[name] = regs[index]
+  for (const [name, index] of NAMES) entry[name] = regs[index]
   entry['mode'] = 1
   return entry as user_x86_regs_entry
 }
 
 export function registersFromImage(entry: user_x86_regs_entry): Registers {
   const regs = new BigUint64Array(REG_COUNT)
-  for (const [name, index] of Object.entries(REG)) regs[index] = (entry as unknown as Record<string, bigint>)[name]!
+  for (const [name, index] of NAMES) regs[index] = (entry as unknown as Record<string, bigint>)[name]!
   return regs
 }
 
@@ -54,25 +56,14 @@ function component(bit: number): Component | undefined {
 
 export function xstateToImage(xstate: Uint8Array): user_x86_fpregs_entry {
   const view = new DataView(xstate.buffer, xstate.byteOffset, xstate.length)
-  const u32s = (at: number, count: number): number[] =>
-    Array.from({ length: count }, (_, index) => view.getUint32(at + 4 * index, true))
-  const u64s = (at: number, count: number): bigint[] =>
-    Array.from({ length: count }, (_, index) => view.getBigUint64(at + 8 * index, true))
+  const u32s = (at: number, count: number): Uint32Array => new Uint32Array(xstate.slice(at, at + 4 * count).buffer)
   const present = view.getBigUint64(HEADER, true)
-  const xsave: Record<string, unknown> = {
-    xstate_bv: present,
-    ymmh_space: [],
-    bndreg_state: [],
-    bndcsr_state: [],
-    opmask_reg: [],
-    zmm_upper: [],
-    hi16_zmm: [],
-    pkru: [],
-  }
+  const xsave: Record<string, unknown> = { xstate_bv: present }
   for (const { bit, field, words } of NAMED) {
     const place = component(bit)
-    if (place === undefined || place.offset + place.size > xstate.length) continue
-    xsave[field] = words === 32 ? u32s(place.offset, place.size / 4) : u64s(place.offset, place.size / 8)
+    const there = place !== undefined && place.offset + place.size <= xstate.length
+    const { buffer } = there ? xstate.slice(place.offset, place.offset + place.size) : new Uint8Array()
+    xsave[field] = words === 32 ? new Uint32Array(buffer) : new BigUint64Array(buffer)
   }
   if ((present & ~NAMED_BITS) !== 0n) xsave['raw'] = xstate
   return {
@@ -86,7 +77,7 @@ export function xstateToImage(xstate: Uint8Array): user_x86_fpregs_entry {
     mxcsr_mask: view.getUint32(MXCSR_MASK, true),
     st_space: u32s(32, 32),
     xmm_space: u32s(160, 64),
-    padding: [],
+    padding: new Uint32Array(),
     xsave: xsave as unknown as NonNullable<user_x86_fpregs_entry['xsave']>,
   }
 }
@@ -120,19 +111,20 @@ export function xstateFromImage(entry: user_x86_fpregs_entry, where: string): Ui
   view.setBigUint64(16, entry.rdp, true)
   view.setUint32(24, entry.mxcsr, true)
   view.setUint32(MXCSR_MASK, entry.mxcsr_mask, true)
-  entry.st_space.slice(0, 32).forEach((word, index) => view.setUint32(32 + 4 * index, word, true))
-  entry.xmm_space.slice(0, 64).forEach((word, index) => view.setUint32(160 + 4 * index, word, true))
+  putWords(bytes, 32, 4 * 32, entry.st_space)
+  putWords(bytes, 160, 4 * 64, entry.xmm_space)
   view.setBigUint64(HEADER, present, true)
-  for (const { bit, field, words } of NAMED) {
+  for (const { bit, field } of NAMED) {
     const place = component(bit)
-    const values = xsave?.[field] ?? []
-    if (place === undefined) continue
-    values.slice(0, place.size / (words / 8)).forEach((value, index) => {
-      if (typeof value === 'number') view.setUint32(place.offset + 4 * index, value, true)
-      else view.setBigUint64(place.offset + 8 * index, value, true)
-    })
+    const values = xsave?.[field]
+    if (place !== undefined && values !== undefined) putWords(bytes, place.offset, place.size, values)
   }
   return bytes
+}
+
+/** Puts words of the image into `size` bytes at `at`. */
+function putWords(bytes: Uint8Array, at: number, size: number, words: Uint32Array | BigUint64Array): void {
+  bytes.set(new Uint8Array(words.buffer, words.byteOffset, Math.min(size, words.byteLength)), at)
 }
 
 function bitNames(bits: bigint): string {

@@ -11,6 +11,7 @@ import {
   repeated,
   u32,
   u64,
+  vector,
   type State,
 } from '../../words.ts'
 
@@ -56,13 +57,13 @@ export type user_x86_cet_entry = State<typeof user_x86_cet_entry>
 /** What xsave adds to fxsave, by component; a component that is not in `xstate_bv` is empty. */
 export const user_x86_xsave_entry = message('user_x86_xsave_entry', () => ({
   xstate_bv: u64(1),
-  ymmh_space: repeated(u32(2)), // Upper halves of the AVX registers.
-  bndreg_state: repeated(u64(3)), // MPX, like bndcsr_state.
-  bndcsr_state: repeated(u64(4)),
-  opmask_reg: repeated(u64(5)), // AVX-512, like the two that follow.
-  zmm_upper: repeated(u64(6)),
-  hi16_zmm: repeated(u64(7)),
-  pkru: repeated(u32(8)), // Rights of protection keys.
+  ymmh_space: vector(2, 'u32'), // Upper halves of the AVX registers.
+  bndreg_state: vector(3, 'u64'), // MPX, like bndcsr_state.
+  bndcsr_state: vector(4, 'u64'),
+  opmask_reg: vector(5, 'u64'), // AVX-512, like the two that follow.
+  zmm_upper: vector(6, 'u64'),
+  hi16_zmm: vector(7, 'u64'),
+  pkru: vector(8, 'u32'), // Rights of protection keys.
   cet: optional(inner(9, user_x86_cet_entry)),
   raw: optional(bytes(1000)), // Ours: the whole area in its standard format, where it has components without a field (AMX).
 }))
@@ -78,9 +79,9 @@ export const user_x86_fpregs_entry = message('user_x86_fpregs_entry', () => ({
   rdp: u64(6),
   mxcsr: u32(7),
   mxcsr_mask: u32(8),
-  st_space: repeated(u32(9)), // 32 words of the eight x87 registers.
-  xmm_space: repeated(u32(10)), // 64 words of the sixteen SSE registers.
-  padding: repeated(u32(11)), // Not used; absent in newer images.
+  st_space: vector(9, 'u32'), // 32 words of the eight x87 registers.
+  xmm_space: vector(10, 'u32'), // 64 words of the sixteen SSE registers.
+  padding: vector(11, 'u32'), // Not used; absent in newer images.
   xsave: optional(inner(13, user_x86_xsave_entry)),
 }))
 export type user_x86_fpregs_entry = State<typeof user_x86_fpregs_entry>
