@@ -1,7 +1,6 @@
 // What dump and restore have in common around the engine: places, signals, progress, and the report of a failure.
 import { asBardoError, render, renderLine, type BardoError } from '../base/errors.ts'
 import { log } from '../base/log.ts'
-import { quietOwnThreads } from '../linux/own-threads.ts'
 import { progress } from '../base/progress.ts'
 import { openPlaces, STDERR, write, type Place } from './host.ts'
 import type { CommandLine } from './parse.ts'
@@ -26,7 +25,6 @@ export async function operation(
   const room = line.command
   let place: Place | undefined
   try {
-    quietOwnThreads()
     place = openPlaces(line)
     noteSignals()
     startProgress()

@@ -331,13 +331,13 @@ export class Runner {
   #spawn(step: Step & SpawnStep): void {
     const { spawn, task } = step
     if (spawn.kind === 'root') {
-      spawnRoot(task, spawn.sibling, this.#program.places, this.#options)
+      const calls = spawnRoot(task, spawn.sibling, this.#program.places, this.#options)
       this.#processes.add(task)
       this.#tids.add(task)
       const made = this.#adopt(task, task, undefined)
-      const { socket, park } = this.#program.places
+      const { socket } = this.#program.places
       using table = made.remote.table(made.thread)
-      table.call('munmap', [park, 4096])
+      for (const { name, args } of calls) table.call(name, args)
       if (socket > 0) table.call('close_range', [0, socket - 1, 0])
       table.call('close_range', [socket + 1, 0xffffffff, 0])
       table.run()

@@ -18,7 +18,7 @@ import {
 import { REG, type Registers } from '../linux/arch/x86-64.ts'
 import { Arena, loadCode } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
-import { parseMaps } from '../linux/proc/maps.ts'
+import { parseMaps, parseSpecial, type Mapping } from '../linux/proc/maps.ts'
 import { OpenFile, must, readFile, refusal, sys } from '../linux/sys.ts'
 import { getRegisters, interrupt, resume, setRegisters, step, trySeize, waitFor } from '../tracee/ptrace.ts'
 import type { Places } from './program.ts'
@@ -208,10 +208,10 @@ export function cloneArgs(flags: number, exitSignal: number, pidArray: number, s
 export { pidRefused }
 
 /**
- * Makes process `pid`, traced and stopped, with nothing in its memory but the scratch mapping, and vvar and vdso parked.
+ * Makes process `pid`, traced and stopped, with the scratch mapping in its memory; the calls that clear the rest of it.
  * It has our descriptors without FD_CLOEXEC. `options` are of PTRACE_SETOPTIONS.
  */
-export function spawnRoot(pid: number, sibling: boolean, places: Places, options: number): void {
+export function spawnRoot(pid: number, sibling: boolean, places: Places, options: number): SettleCall[] {
   run ??= loadCode(CODE)
   const address = places.park
   using memfd = new OpenFile(executableMemfd())
@@ -239,7 +239,7 @@ export function spawnRoot(pid: number, sibling: boolean, places: Places, options
   }
   try {
     seizeNew(pid, options)
-    settle(pid, address, places)
+    return settle(pid, address, places)
   } catch (error) {
     sys('kill', pid, SIGKILL)
     awaitEnd(pid)
@@ -287,35 +287,45 @@ export function callIn(pid: number, registers: Registers, at: number, nr: number
   return Number(BigInt.asIntN(64, getRegisters(pid)[REG.ax]!))
 }
 
-function mustIn(pid: number, at: number, name: 'mmap' | 'mremap' | 'munmap', ...args: number[]): number {
-  const result = callIn(pid, getRegisters(pid), at, NR[name], ...args)
-  if (result < 0) throw refusal(name, result, ...args).about(`pid ${pid}, preparing its memory`)
-  return result
-}
+/** What is left to be done in a new process by a table of calls. */
+export type SettleCall = { readonly name: 'mremap' | 'munmap'; readonly args: readonly number[] }
 
-/** Clears the memory that exec made: the scratch mapping comes, vvar and vdso are parked behind the executable, the rest goes. */
-function settle(pid: number, address: number, places: Places): void {
+/**
+ * Maps the scratch memory; tells what else clears the memory that exec made: vvar and vdso are parked behind the page of
+ * the executable, the rest goes.
+ */
+function settle(pid: number, address: number, places: Places): SettleCall[] {
   const call = address + ELF_HEADER + 2 * PROGRAM_HEADER + WAITER_SYSCALL
-  mustIn(pid, call, 'mmap', places.scratch, places.scratchSize, 7, 0x100022, -1, 0)
-  const maps = parseMaps(readFile(-100, `/proc/${pid}/maps`)!)
+  const mapped = [places.scratch, places.scratchSize, 7, 0x100022, -1, 0]
+  const result = callIn(pid, getRegisters(pid), call, NR.mmap, ...mapped)
+  if (result < 0) throw refusal('mmap', result, ...mapped).about(`pid ${pid}, preparing its memory`)
+  const calls: SettleCall[] = []
   let park = address + PAGE_SIZE
-  for (const map of maps) {
+  for (const map of parseMaps(readFile(-100, `/proc/${pid}/maps`)!)) {
     const size = map.end - map.start
-    if (map.start === places.scratch || map.start === address || map.path === '[vsyscall]') continue
+    if (map.start === places.scratch || map.path === '[vsyscall]') continue
     if (map.path.startsWith('[vvar') || map.path === '[vdso]') {
-      mustIn(pid, call, 'mremap', map.start, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, park)
+      calls.push({ name: 'mremap', args: [map.start, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, park] })
       park += size
-    } else mustIn(pid, call, 'munmap', map.start, size)
+    } else calls.push({ name: 'munmap', args: [map.start, size] })
   }
+  return calls
 }
 
 /** The bytes that parking takes: the executable's page, and vvar and vdso behind it. */
 export type ParkedPart = { readonly path: string; readonly size: number; readonly offset: number }
 
+let special: readonly Mapping[] | undefined
+
+/** Our own vvar and vdso: the kernel maps the same into every process. */
+export function ownSpecial(): readonly Mapping[] {
+  return (special ??= parseSpecial(readFile(-100, '/proc/self/maps')!))
+}
+
 /** How vvar and vdso will lie in the parking place: as in our own memory, since the kernel is the same. */
 export function parkedParts(): ParkedPart[] {
   let offset = PAGE_SIZE
-  return parseMaps(readFile(-100, '/proc/self/maps')!)
+  return ownSpecial()
     .filter(map => map.path.startsWith('[vvar') || map.path === '[vdso]')
     .map(map => {
       const part = { path: map.path, size: map.end - map.start, offset }

@@ -1,13 +1,12 @@
 // What the plan needs to know of the machine that it restores on, read once.
 import { textOf } from '../base/bytes.ts'
 import type { creds_entry } from '../image/messages/creds.ts'
-import { AT_FDCWD, ENOENT, ESRCH, PR_GET_SECUREBITS, RLIMIT_NOFILE } from '../linux/constants.ts'
+import { AT_FDCWD, EBADF, ENOENT, ESRCH, F_GETFD, PR_GET_SECUREBITS, RLIMIT_NOFILE } from '../linux/constants.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
-import { parseLimits, type Limit } from '../linux/proc/limits.ts'
-import { parseStat } from '../linux/proc/stat.ts'
+import type { Limit } from '../linux/proc/limits.ts'
 import { parseStatus } from '../linux/proc/status.ts'
-import { readDirectory, readFile, scratch } from '../linux/sys.ts'
+import { must, readFile, scratch } from '../linux/sys.ts'
 import { credentialsOf } from '../kinds/task/credentials.ts'
 import { readAffinity } from '../kinds/task/scheduling.ts'
 
@@ -28,8 +27,9 @@ export type Host = {
   readonly credentials: creds_entry
   readonly inheritedLimits: readonly Limit[]
   readonly oom_score_adj: number
-  /** Our own open descriptors, and one past the highest that we and the tasks may have meanwhile. */
-  readonly descriptors: readonly number[]
+  /** Whether we have nothing open there. */
+  isFreeDescriptor(fd: number): boolean
+  /** One past the highest descriptor that we and the tasks may have meanwhile. */
   readonly descriptorsMax: number
   /** prctl PR_TIMER_CREATE_RESTORE_IDS, Linux 6.15. */
   readonly restoresTimerIds: boolean
@@ -37,11 +37,19 @@ export type Host = {
 
 const text = (path: string): string => textOf(readFile(AT_FDCWD, path) ?? new Uint8Array())
 
+/** What getpriority(2) of the kernel adds, so that no answer is negative. */
+const NICE_BASE = 20
+const PRIO_PROCESS = 0
+/** RLIM_NLIMITS (asm-generic/resource.h). */
+const LIMITS = 16
+
 /** Reads the host; raises our own soft limit of descriptors to the hard one, which every restored task begins with. */
 export function readHost(): Host {
   const status = parseStatus(readFile(AT_FDCWD, '/proc/self/status')!)
-  const limits = parseLimits(readFile(AT_FDCWD, '/proc/self/limits')!)
+  const limits = readLimits()
   const descriptorsMax = raiseDescriptors(limits[RLIMIT_NOFILE]!)
+  let oom_score_adj: number | undefined
+  let restoresTimerIds: boolean | undefined
   return {
     // Of processes and of threads; no path is walked for it.
     pidTaken: pid => syscall(NR.getpgid, pid) !== -ESRCH,
@@ -51,17 +59,34 @@ export function readHost(): Host {
     permitted: status.capPrm,
     bounding: status.capBnd,
     affinity: readAffinity(0),
-    nice: parseStat(readFile(AT_FDCWD, '/proc/self/stat')!).nice,
+    nice: NICE_BASE - must('getpriority', PRIO_PROCESS, 0),
     personality: syscall(NR.personality, 0xffffffff),
     credentials: credentialsOf(status, syscall(NR.prctl, PR_GET_SECUREBITS)),
     inheritedLimits: limits.map((limit, resource) =>
       resource === RLIMIT_NOFILE ? { ...limit, cur: BigInt(descriptorsMax) } : limit,
     ),
-    oom_score_adj: Number(text('/proc/self/oom_score_adj')),
-    descriptors: readDirectory(AT_FDCWD, '/proc/self/fd').map(Number),
+    get oom_score_adj() {
+      return (oom_score_adj ??= Number(text('/proc/self/oom_score_adj')))
+    },
+    isFreeDescriptor: fd => syscall(NR.fcntl, fd, F_GETFD) === -EBADF,
     descriptorsMax,
-    restoresTimerIds: kernelIsAtLeast(6, 15),
+    get restoresTimerIds() {
+      return (restoresTimerIds ??= kernelIsAtLeast(6, 15))
+    },
   }
+}
+
+/** Our own limits, by resource. */
+function readLimits(): Limit[] {
+  const mark = scratch.mark()
+  const at = scratch.take(16)
+  const limits = Array.from({ length: LIMITS }, (_, resource) => {
+    must('prlimit64', 0, resource, 0, at)
+    const offset = at - scratch.address
+    return { cur: scratch.view.getBigUint64(offset, true), max: scratch.view.getBigUint64(offset + 8, true) }
+  })
+  scratch.release(mark)
+  return limits
 }
 
 function raiseDescriptors(limit: Limit): number {

@@ -25,7 +25,8 @@ import {
 import { MAP_DROPPABLE, STATUS, adviceOf, hasOwnPages } from '../kinds/mem/mappings.ts'
 import { jumpsTo, parseVdso, sameEntries } from '../kinds/mem/vdso.ts'
 import type { Memory, Places, Run, Slot } from '../program/program.ts'
-import type { ParkedPart } from '../program/spawn.ts'
+import { ownSpecial, type ParkedPart } from '../program/spawn.ts'
+import { bytesAt } from '../linux/ffi.ts'
 import type { RestoreBuild } from './build.ts'
 import { toRun, whereOf, type PageRun, type Task } from './load.ts'
 import { PagesFiles } from './pages.ts'
@@ -436,9 +437,10 @@ const sameFields = (a: mm_entry, b: mm_entry): boolean =>
 
 let vdsoBytes: Uint8Array | undefined
 
-/** Our own vdso, which the kernel maps into every process alike. */
+/** Our own vdso, which the kernel maps into every process alike; empty on a machine without one. */
 function ownVdso(): Uint8Array {
-  vdsoBytes ??= PagesFiles.ownVdso()
+  const vdso = ownSpecial().find(map => map.path === '[vdso]')
+  vdsoBytes ??= vdso === undefined ? new Uint8Array() : bytesAt(vdso.start, vdso.end - vdso.start).slice()
   return vdsoBytes
 }
 

@@ -5,8 +5,7 @@ import type { ImageDirectory } from '../image/directory.ts'
 import { MAP_SHARED, PAGE_SIZE, PROT_READ } from '../linux/constants.ts'
 import { bytesAt, syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
-import { parseMaps } from '../linux/proc/maps.ts'
-import { OpenFile, must, readFile } from '../linux/sys.ts'
+import { OpenFile, must } from '../linux/sys.ts'
 import type { PageRun } from './load.ts'
 
 type Mapped = { readonly address: number; readonly size: number }
@@ -105,12 +104,6 @@ export class PagesFiles {
         if (Buffer.compare(a.subarray(page, page + PAGE_SIZE), b.subarray(page, page + PAGE_SIZE)) !== 0)
           add(write, mine, at + page, at + page + PAGE_SIZE)
     }
-  }
-
-  /** The bytes of our own vdso; empty on a machine without one. */
-  static ownVdso(): Uint8Array {
-    const vdso = parseMaps(readFile(-100, '/proc/self/maps')!).find(map => map.path === '[vdso]')
-    return vdso === undefined ? new Uint8Array() : bytesAt(vdso.start, vdso.end - vdso.start).slice()
   }
 
   [Symbol.dispose](): void {

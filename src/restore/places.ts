@@ -43,9 +43,10 @@ function findGap(vmas: readonly vma_entry[], size: number): number | undefined {
 
 /** A descriptor number for the socket: free in every task, and in us, who hand it down. */
 function findNumber(numbers: readonly number[], host: Host, report: Report): number {
-  const used = new Set([...numbers, ...host.descriptors])
-  for (let number = Math.min(1000, host.descriptorsMax - 1); number >= 3; number--) if (!used.has(number)) return number
-  for (let number = 1001; number < host.descriptorsMax; number++) if (!used.has(number)) return number
+  const used = new Set(numbers)
+  const isFree = (number: number): boolean => !used.has(number) && host.isFreeDescriptor(number)
+  for (let number = Math.min(1000, host.descriptorsMax - 1); number >= 3; number--) if (isFree(number)) return number
+  for (let number = 1001; number < host.descriptorsMax; number++) if (isFree(number)) return number
   report.add(new BardoError('refused', 'no descriptor number is free in all tasks', { hint: 'raise RLIMIT_NOFILE' }))
   return 3
 }

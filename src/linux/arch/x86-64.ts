@@ -43,7 +43,7 @@ export const SYSCALL_LENGTH = 2n
 export const MAP_LOWEST = 0x10000
 export const TASK_SIZE = 0x7fff_ffff_f000
 
-const bytes = (hex: string): Uint8Array => Uint8Array.from(hex.match(/../g)!, pair => parseInt(pair, 16))
+const bytes = (hex: string): Uint8Array => Buffer.from(hex, 'hex')
 
 /**
  * The loop that runs a table of calls. rbx: the first entry. r12: the tail block. It uses no stack.

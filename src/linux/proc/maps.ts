@@ -46,6 +46,19 @@ export function parseMaps(bytes: Uint8Array): Mapping[] {
   return mappings
 }
 
+/** Only the kernel's own mappings of a maps file, `[vvar]`, `[vdso]` and their like: the other lines are not looked at. */
+export function parseSpecial(bytes: Uint8Array): Mapping[] {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const found: Mapping[] = []
+  for (let at = text.indexOf(' [v'); at >= 0; at = text.indexOf(' [v', at + 1)) {
+    const start = text.lastIndexOf(NEWLINE, at) + 1
+    const end = text.indexOf(NEWLINE, at) + 1
+    const [mapping] = parseMaps(text.subarray(start, end === 0 ? text.length : end))
+    if (mapping!.path.startsWith('[v')) found.push(mapping!)
+  }
+  return found
+}
+
 /** One line, `start-end rwxp pgoff major:minor ino   path`, as it also heads each entry of smaps. */
 export function parseMapping(cursor: Cursor, names: Names): Mapping {
   const line = cursor.at
