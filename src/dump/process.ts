@@ -1,6 +1,7 @@
 // One stopped process, asked about itself and put into messages.
 import { BardoError } from '../base/errors.ts'
 import type { core_entry, task_kobj_ids_entry, thread_core_entry } from '../image/messages/core.ts'
+import type { creds_entry } from '../image/messages/creds.ts'
 import type { user_x86_fpregs_entry } from '../image/messages/arch/x86.ts'
 import type { mm_entry } from '../image/messages/mm.ts'
 import {
@@ -127,6 +128,7 @@ function threadCore(
   facts: ThreadFacts,
   answers: ThreadAnswers,
   filters: FilterTable,
+  creds: creds_entry,
   where: string,
 ): thread_core_entry {
   const { thread, status } = facts
@@ -148,7 +150,7 @@ function threadCore(
     sas: answers.altStack,
     ...(answers.pdeathsig === 0 ? {} : { pdeath_sig: answers.pdeathsig }),
     signals_p: readPending(thread.tid, false),
-    creds: credentialsOf(status, answers.secbits),
+    creds,
     ...(status.seccomp === 0 ? {} : { seccomp_mode: status.seccomp }),
     ...(status.seccomp === MODE_FILTER ? { seccomp_filter: filters.read(thread.tid) } : {}),
     comm: status.name,
@@ -185,9 +187,13 @@ const NO_FPREGS = {} as user_x86_fpregs_entry
 
 /** The whole core of a thread. */
 export function finishCore({ core, xstate }: Core): core_entry {
-  core.thread_info!.fpregs = xstateToImage(xstate)
+  if (last === undefined || Buffer.compare(last.xstate, xstate) !== 0) last = { xstate, fpregs: xstateToImage(xstate) }
+  core.thread_info!.fpregs = last.fpregs
   return core
 }
+
+/** Threads that wait in the same call mostly have the same. */
+let last: { readonly xstate: Uint8Array; readonly fpregs: user_x86_fpregs_entry } | undefined
 
 /** The core images of a process, its leader's first; reading what can be read from outside. */
 export function coresOf(
@@ -197,12 +203,20 @@ export function coresOf(
   filters: FilterTable,
 ): Core[] {
   const where = whereOf(facts)
+  const leaders = credentialsOf(facts.status, answers.threads[0]!.secbits)
   return facts.threads.map((thread, index) => {
     const place = index === 0 ? where : `${where}, thread ${thread.thread.tid}`
+    const own = answers.threads[index]!
+    const { credentials } = thread.status
+    // One object where they are the leader's: it is written but once.
+    const creds =
+      credentials === facts.status && own.secbits === leaders.secbits
+        ? leaders
+        : credentialsOf(credentials, own.secbits)
     const core: core_entry = {
       mtype: 1,
-      thread_info: threadInfo(thread, answers.threads[index]!, place),
-      thread_core: threadCore(thread, answers.threads[index]!, filters, place),
+      thread_info: threadInfo(thread, own, place),
+      thread_core: threadCore(thread, own, filters, creds, place),
     }
     if (index === 0) {
       const { process } = answers

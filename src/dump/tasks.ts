@@ -6,20 +6,20 @@ import { parseAuxv } from '../linux/proc/auxv.ts'
 import { parseLimits, type Limit } from '../linux/proc/limits.ts'
 import { parseMappingFlags, type FlaggedMapping } from '../linux/proc/smaps.ts'
 import { parseStat, type Stat } from '../linux/proc/stat.ts'
-import { parseStatus, type Status } from '../linux/proc/status.ts'
+import { parseStatus, parseThreadStatus, type Status, type ThreadStatus } from '../linux/proc/status.ts'
 import { parseTimers, type PosixTimer } from '../linux/proc/timers.ts'
-import { readFile } from '../linux/sys.ts'
+import { readFile, readOnce } from '../linux/sys.ts'
 import type { Process, Thread } from '../tracee/stopped.ts'
 
-function read(path: string): Uint8Array {
-  const bytes = readFile(AT_FDCWD, path)
+function read(path: string, once = false): Uint8Array {
+  const bytes = readFile(AT_FDCWD, path, [], once)
   if (bytes === undefined) throw new BardoError('lost', `${path} is gone`)
   return bytes
 }
 
 export type ThreadFacts = {
   readonly thread: Thread
-  readonly status: Status
+  readonly status: ThreadStatus
 }
 
 export type ProcessFacts = {
@@ -45,25 +45,27 @@ export const whereOf = (facts: { pid: number; comm: string }): string =>
 
 export function readProcess(process: Process): ProcessFacts {
   const { pid } = process
-  const stat = parseStat(read(`/proc/${pid}/stat`))
+  const stat = parseStat(read(`/proc/${pid}/stat`, true))
+  const bytes = read(`/proc/${pid}/status`, true)
+  const status = parseStatus(bytes)
   const threads = process.threads.map((thread): ThreadFacts => {
-    const task = `/proc/${pid}/task/${thread.tid}`
-    return { thread, status: parseStatus(read(`${task}/status`)) }
+    const own = thread.tid === pid ? bytes : read(`/proc/${pid}/task/${thread.tid}/status`, true)
+    return { thread, status: parseThreadStatus(own, { bytes, status }) }
   })
-  const loginuid = readFile(AT_FDCWD, `/proc/${pid}/loginuid`, [ENOENT])
+  const loginuid = readOnce(AT_FDCWD, `/proc/${pid}/loginuid`, [ENOENT])
   return {
     process,
     pid,
     comm: stat.comm,
     stat,
-    status: threads[0]!.status,
+    status,
     threads,
     mappings: parseMappingFlags(read(`/proc/${pid}/smaps`)),
     auxv: parseAuxv(read(`/proc/${pid}/auxv`)),
-    limits: parseLimits(read(`/proc/${pid}/limits`)),
+    limits: parseLimits(read(`/proc/${pid}/limits`, true)),
     timers: parseTimers(readFile(AT_FDCWD, `/proc/${pid}/timers`, [ENOENT]) ?? new Uint8Array()),
-    personality: parseInt(textOf(read(`/proc/${pid}/personality`)), 16),
-    oom_score_adj: integer(readFile(AT_FDCWD, `/proc/${pid}/oom_score_adj`)),
+    personality: parseInt(textOf(read(`/proc/${pid}/personality`, true)), 16),
+    oom_score_adj: integer(readOnce(AT_FDCWD, `/proc/${pid}/oom_score_adj`)),
     loginuid: loginuid === undefined ? undefined : integer(loginuid),
   }
 }

@@ -7,6 +7,7 @@ import {
   FOUR_BYTES,
   LENGTH,
   planOf,
+  remember,
   VARINT,
   ZERO_RUN,
   type Plan,
@@ -135,7 +136,18 @@ function readField(source: Source, plan: Plan, slot: Slot, end: number, depth: n
     }
     case 'message': {
       const length = readLength(source, plan, slot, end)
-      return readMessage(source, planOf(slot.inner!), source.at + length, depth + 1)
+      const from = source.at
+      const known = slot.met?.find(
+        ({ bytes }) =>
+          bytes.length === length && Buffer.compare(bytes, source.bytes.subarray(from, from + length)) === 0,
+      )
+      if (known !== undefined) {
+        source.at += length
+        return known.state
+      }
+      const state = readMessage(source, planOf(slot.inner!), from + length, depth + 1)
+      if (slot.met !== undefined) remember(slot.met, state, source.bytes.slice(from, from + length))
+      return state
     }
   }
 }
@@ -158,7 +170,8 @@ function readVector(source: Source, plan: Plan, slot: Slot, before: Vector, pack
   const last = packed ? readLength(source, plan, slot, end) + source.at : end
   const size = slot.word === 'u64' ? 2 : 1
   let count = 0
-  while (source.at < last || !packed) {
+  for (;;) {
+    if (packed && source.at >= last) break
     if (count > VECTOR_MAX - ZERO_RUN - 1) throw bad(source, plan, slot, `more than ${VECTOR_MAX} words`)
     readVarint(source, plan, slot, last)
     collected[size * count] = low

@@ -2,7 +2,7 @@
 // optional ones if set (also to zero), repeated ones unpacked, unknown ones at the end.
 import { bytesOf } from '../base/bytes.ts'
 import { BardoError } from '../base/errors.ts'
-import { planOf, ZERO_RUN, type Plan, type Slot, type Values } from './plan.ts'
+import { planOf, remember, ZERO_RUN, type Plan, type Slot, type Values } from './plan.ts'
 import { unknownFields, type Fields, type Message, type State } from './words.ts'
 
 const TWO_32 = 0x1_0000_0000
@@ -160,7 +160,7 @@ function putField(sink: Sink, plan: Plan, slot: Slot, value: unknown): void {
       return putText(sink, value)
     case 'message':
       if (typeof value !== 'object' || value === null) throw misfit(plan, slot, value)
-      return putInner(sink, planOf(slot.inner!), value as Values)
+      return putInner(sink, slot, value as Values)
   }
 }
 
@@ -233,11 +233,17 @@ function putText(sink: Sink, value: string): void {
   sink.used = at
 }
 
-function putInner(sink: Sink, plan: Plan, state: Values): void {
+function putInner(sink: Sink, slot: Slot, state: Values): void {
+  const known = slot.met?.find(met => met.state === state)
+  if (known !== undefined) {
+    putVarint(sink, known.bytes.length, 0)
+    return sink.append(known.bytes)
+  }
   // Most inner messages are shorter than 128 bytes, so their length takes one byte; a longer one is moved.
   const at = sink.used++
-  putMessage(sink, plan, state)
+  putMessage(sink, planOf(slot.inner!), state)
   const length = sink.used - at - 1
+  if (slot.met !== undefined) remember(slot.met, state, sink.bytes.slice(at + 1, at + 1 + length))
   if (length < 0x80) {
     sink.bytes[at] = length
     return

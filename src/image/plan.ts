@@ -17,10 +17,22 @@ export interface Slot {
   readonly wire: number
   readonly tag: number
   readonly inner: Message | undefined
+  /** Of messages that are often alike: those met last, the last one first; else undefined. */
+  readonly met: Met[] | undefined
   /** Of a vector: its empty one. */
   readonly empty: Vector | undefined
   /** Of a vector: ZERO_RUN elements of zero as they are on the wire. */
   readonly zeros: Buffer
+}
+
+/** A state and its bytes. */
+export type Met = { readonly state: unknown; readonly bytes: Uint8Array }
+const MET_MAX = 4
+
+/** Remembers what was met, in place of what was met longest ago. */
+export function remember(met: Met[], state: unknown, bytes: Uint8Array): void {
+  met.unshift({ state, bytes })
+  if (met.length > MET_MAX) met.pop()
 }
 
 export type Vector = Uint32Array | BigUint64Array
@@ -55,6 +67,7 @@ export function planOf(message: Message): Plan {
         required: field.label === 'required',
         repeated: field.label === 'repeated',
         inner: field.word === 'message' ? (field.message ?? message) : undefined,
+        met: field.alike === true ? [] : undefined,
         empty: field.vector === undefined ? undefined : field.word === 'u32' ? new Uint32Array() : new BigUint64Array(),
         zeros: field.vector === undefined ? NOTHING : zeroRun(field.number * 8 + wire),
       }

@@ -61,6 +61,8 @@ export interface Field<T = unknown, L extends Label = Label> {
   readonly show?: Show
   /** A repeated field whose state is a typed array. */
   readonly vector?: true
+  /** Threads mostly have equal ones: what was read or written last is kept, and serves again. */
+  readonly alike?: true
   /** What CRIU takes an absent field for; state leaves it absent. */
   readonly default?: unknown
 }
@@ -188,3 +190,6 @@ export const vector = <W extends 'u32' | 'u64'>(
   label: 'repeated',
   vector: true,
 })
+
+/** Marks an inner message of which there are many equal ones. States that are equal may then be one object. */
+export const alike = <T>(of: Required<T>): Required<T> => ({ ...of, alike: true })

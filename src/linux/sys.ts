@@ -84,7 +84,7 @@ const READ_SIZE = 256 << 10
 const readBuffer = new Arena(READ_SIZE)
 
 /** Reads what is left of `fd`, whatever its length: files of /proc have no size. Throws `refused`. */
-export function readAll(fd: number, what: string): Uint8Array {
+export function readAll(fd: number, what: string, once = false): Uint8Array {
   const pieces: Uint8Array[] = []
   let total = 0
   for (;;) {
@@ -94,6 +94,7 @@ export function readAll(fd: number, what: string): Uint8Array {
     if (n === 0) break
     pieces.push(readBuffer.bytes.slice(0, n))
     total += n
+    if (once && n < READ_SIZE) break
   }
   if (pieces.length === 1) return pieces[0]!
   const all = new Uint8Array(total)
@@ -105,15 +106,28 @@ export function readAll(fd: number, what: string): Uint8Array {
   return all
 }
 
+/**
+ * `readFile` of a file that the kernel writes in one piece when it is read (single_open of fs/seq_file.c, as status,
+ * stat and limits of /proc): one read brings it all.
+ */
+export function readOnce(dirfd: number, path: string, absent: readonly number[] = []): Uint8Array | undefined {
+  return readFile(dirfd, path, absent, true)
+}
+
 /** Opens and reads a whole file; `undefined` when the kernel answers one of `absent` (errnos). */
-export function readFile(dirfd: number, path: string, absent: readonly number[] = []): Uint8Array | undefined {
+export function readFile(
+  dirfd: number,
+  path: string,
+  absent: readonly number[] = [],
+  once = false,
+): Uint8Array | undefined {
   const fd = sys('openat', dirfd, path, 0o2000000)
   if (fd < 0) {
     if (absent.includes(-fd)) return undefined
     throw refusal('openat', fd, dirfd, path)
   }
   using file = new OpenFile(fd)
-  return readAll(file.fd, path)
+  return readAll(file.fd, path, once)
 }
 
 /** Reads a symbolic link's target; `-errno` when it cannot. Bytes, since names of files are bytes. */

@@ -1,5 +1,6 @@
 // What makes a task and its threads: core-<pid>.img, one for each thread, and ids-<pid>.img.
 import {
+  alike,
   bool,
   bytes,
   choice,
@@ -119,7 +120,7 @@ export const thread_core_entry = message('thread_core_entry', () => ({
   sas: optional(inner(7, thread_sas_entry)),
   pdeath_sig: optional(u32(8)), // prctl(PR_SET_PDEATHSIG).
   signals_p: optional(inner(9, signal_queue_entry)), // Pending for this thread.
-  creds: optional(inner(10, creds_entry)),
+  creds: optional(alike(inner(10, creds_entry))),
   seccomp_mode: optional(choice(11, seccomp_mode)),
   seccomp_filter: optional(u32(12)), // Its place in seccomp.img.
   comm: optional(text(13)),

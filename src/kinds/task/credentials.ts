@@ -9,7 +9,7 @@ import {
   PR_SET_NO_NEW_PRIVS,
   PR_SET_SECUREBITS,
 } from '../../linux/constants.ts'
-import type { Status } from '../../linux/proc/status.ts'
+import type { CredentialLines } from '../../linux/proc/status.ts'
 import type { TaskBuild } from '../kind.ts'
 import type { Question } from './question.ts'
 
@@ -24,7 +24,7 @@ export const askSecurebits: Question<number> = table => {
 const halves = (caps: bigint): number[] => [Number(caps & 0xffff_ffffn), Number(caps >> 32n)]
 const whole = (caps: readonly number[]): bigint => BigInt(caps[0] ?? 0) | (BigInt(caps[1] ?? 0) << 32n)
 
-export function credentialsOf(status: Status, secbits: number): creds_entry {
+export function credentialsOf(status: CredentialLines, secbits: number): creds_entry {
   return {
     uid: status.uid[0],
     euid: status.uid[1],

@@ -87,6 +87,14 @@ export function xstateToImage(xstate: Uint8Array): user_x86_fpregs_entry {
  * die of SIGILL, or compute something else.
  */
 export function xstateFromImage(entry: user_x86_fpregs_entry, where: string): Uint8Array {
+  // Equal ones of an image are one object.
+  if (lastXstate?.entry !== entry) lastXstate = { entry, xstate: xstateOf(entry, where) }
+  return lastXstate.xstate
+}
+
+let lastXstate: { readonly entry: user_x86_fpregs_entry; readonly xstate: Uint8Array } | undefined
+
+function xstateOf(entry: user_x86_fpregs_entry, where: string): Uint8Array {
   const { eax: low, ecx: size, edx: high } = cpuid(0xd, 0)
   const supported = BigInt(low) | (BigInt(high) << 32n)
   const bytes = new Uint8Array(Math.max(size, FIRST_COMPONENT))
@@ -159,6 +167,18 @@ function bitNames(bits: bigint): string {
 export const TLS_ENTRIES = [12, 13, 14] as const
 
 export function descFromKernel(bytes: Uint8Array): user_desc_t {
+  const known = descs.find(one => Buffer.compare(one.bytes, bytes) === 0)
+  if (known !== undefined) return known.desc
+  const desc = parseDesc(bytes)
+  descs.unshift({ bytes, desc })
+  descs.length = Math.min(descs.length, TLS_ENTRIES.length)
+  return desc
+}
+
+/** Those met last: hardly a thread has other than empty ones. */
+const descs: { readonly bytes: Uint8Array; readonly desc: user_desc_t }[] = []
+
+function parseDesc(bytes: Uint8Array): user_desc_t {
   const view = new DataView(bytes.buffer, bytes.byteOffset)
   const bits = view.getUint32(12, true)
   return {

@@ -4,7 +4,7 @@ import { bytesOf } from '../../base/bytes.ts'
 import { parseCgroup } from './cgroup.ts'
 import { parseMaps } from './maps.ts'
 import { parseStat } from './stat.ts'
-import { parseStatus } from './status.ts'
+import { parseStatus, parseThreadStatus } from './status.ts'
 
 const SAMPLE = `Name:\ta) (b\\n\\\\x\\t
 Umask:\t0022
@@ -43,6 +43,7 @@ NoNewPrivs:\t1
 Seccomp:\t2
 Seccomp_filters:\t3
 Speculation_Store_Bypass:\tvulnerable
+Cpus_allowed:\t3
 Cpus_allowed_list:\t0-1
 nonvoluntary_ctxt_switches:\t1
 `
@@ -97,6 +98,31 @@ describe('status', () => {
       expect(parseStatus(bytesOf(SAMPLE.replace(/^Name:.*/, () => `Name:\t${shown}`))).name).toBe(name!)
     })
 
+  test('a thread shares the credentials of its leader only where every line of them is the same', () => {
+    const bytes = bytesOf(SAMPLE)
+    const leader = { bytes, status: parseStatus(bytes) }
+    const other = SAMPLE.replace(/^Name:.*/, 'Name:\tworker').replace(/^NSpid:.*/m, 'NSpid:\t77\t8')
+    const same = parseThreadStatus(bytesOf(other), leader)
+    expect(same).toEqual({ name: 'worker', nspid: [77, 8], seccomp: leader.status.seccomp, credentials: leader.status })
+    expect(same.credentials).toBe(leader.status)
+    for (const [line, value] of [
+      ['Uid', 'Uid:\t1\t2\t3\t4'],
+      ['Groups', 'Groups:\t5 '],
+      ['CapAmb', 'CapAmb:\t0000000000000001'],
+      ['NoNewPrivs', 'NoNewPrivs:\t0'],
+      ['Seccomp', 'Seccomp:\t1'],
+    ] as const) {
+      const text = other.replace(new RegExp(`^${line}:.*`, 'm'), value)
+      expect(text).not.toBe(other)
+      const status = parseStatus(bytesOf(text))
+      expect(parseThreadStatus(bytesOf(text), leader)).toEqual({
+        name: 'worker',
+        nspid: [77, 8],
+        seccomp: status.seccomp,
+        credentials: status,
+      })
+    }
+  })
   test('no groups', () => expect(parseStatus(bytesOf(SAMPLE.replace('4 20 65534 ', ' '))).groups).toEqual([]))
 
   test('a task without memory and files, on a kernel without seccomp', () => {

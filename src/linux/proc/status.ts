@@ -59,6 +59,56 @@ export type Status = {
   kthread: boolean
 }
 
+/** What of a status makes credentials. */
+export type CredentialLines = Pick<
+  Status,
+  'uid' | 'gid' | 'groups' | 'capInh' | 'capPrm' | 'capEff' | 'capBnd' | 'capAmb' | 'noNewPrivs'
+>
+
+/** What a thread may have of its own. */
+export type ThreadStatus = Pick<Status, 'name' | 'nspid' | 'seccomp'> & {
+  /** The leader's own object where the lines are the same. */
+  readonly credentials: CredentialLines
+}
+
+/** A status file with what was read of it. */
+export type KnownStatus = { readonly bytes: Uint8Array; readonly status: Status }
+
+/** The lines whose equality is looked at, by the first of each block and the first behind it. */
+const BLOCKS = [
+  ['\nUid:', '\nNStgid:'],
+  ['\nCapInh:', '\nCpus_allowed:'],
+] as const
+
+/** The status of a thread, by that of its leader: where both have the same credentials, those lines are not read again. */
+export function parseThreadStatus(bytes: Uint8Array, leader: KnownStatus): ThreadStatus {
+  const [own, theirs] = [asBuffer(bytes), asBuffer(leader.bytes)]
+  const nspidAt = own.indexOf('\nNSpid:\t')
+  const alike = nspidAt >= 0 && BLOCKS.every(([from, to]) => sameBlock(own, theirs, from, to))
+  if (!alike) {
+    const status = parseStatus(bytes)
+    return { name: status.name, nspid: status.nspid, seccomp: status.seccomp, credentials: status }
+  }
+  const cursor = new Cursor(bytes, 'status')
+  cursor.expectText('Name:\t')
+  const name = unescapedName(cursor, cursor.lineEnd())
+  cursor.at = nspidAt + '\nNSpid:\t'.length
+  return {
+    name,
+    nspid: numbers(cursor, cursor.lineEnd()),
+    seccomp: leader.status.seccomp,
+    credentials: leader.status,
+  }
+}
+
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+
+function sameBlock(own: Buffer, theirs: Buffer, from: string, to: string): boolean {
+  const [start, end] = [own.indexOf(from), own.indexOf(to)]
+  const [theirStart, theirEnd] = [theirs.indexOf(from), theirs.indexOf(to)]
+  return start >= 0 && start < end && theirStart >= 0 && theirs.compare(own, start, end, theirStart, theirEnd) === 0
+}
+
 // What a key's line does to the state. `needed` lines are in every status file of the kernels that we run on (5.4 on).
 type Line = { needed: boolean; read: (cursor: Cursor, status: Status, end: number) => void }
 const needed = (read: Line['read']): Line => ({ needed: true, read })

@@ -1,5 +1,6 @@
 // Registers, FPU state and thread-local segments of x86-64 and of 32-bit tasks on it.
 import {
+  alike,
   bool,
   bytes,
   choice,
@@ -104,7 +105,7 @@ export type user_desc_t = State<typeof user_desc_t>
 export const thread_info_x86 = message('thread_info_x86', () => ({
   clear_tid_addr: u64(1, hex), // set_tid_address(2).
   gpregs: inner(2, user_x86_regs_entry, hex),
-  fpregs: inner(3, user_x86_fpregs_entry),
-  tls: repeated(inner(4, user_desc_t)), // The three thread-local segments.
+  fpregs: alike(inner(3, user_x86_fpregs_entry)),
+  tls: repeated(alike(inner(4, user_desc_t))), // The three thread-local segments.
 }))
 export type thread_info_x86 = State<typeof thread_info_x86>
