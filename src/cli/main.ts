@@ -72,7 +72,6 @@ function fail(program: string, thrown: unknown): number {
   return 1
 }
 
-// No await here: the executable is compiled to bytecode, which knows none outside functions.
 const program = programName()
 void main(program)
   .catch((thrown: unknown) => fail(program, thrown))
