@@ -66,7 +66,7 @@ function readMessage(source: Source, plan: Plan, end: number, depth: number): Va
     const wire = low & 7
     const number = low >>> 3
     if (high !== 0 || number === 0) throw bad(source, plan, undefined, 'a field has no valid number')
-    const slot = plan.byNumber.get(number)
+    const slot = plan.byNumber[number] ?? plan.late.get(number)
     if (slot === undefined) {
       skip(source, plan, wire, end)
       unknown ??= []

@@ -1,5 +1,5 @@
 // A schema as the loops of the codec want it: fields in order, found by number, with what each looks like on the wire.
-import { type Message, type Word } from './words.ts'
+import { type Field, type Message, type Word } from './words.ts'
 
 /** Wire types (protobuf's encoding). */
 export const [VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES] = [0, 1, 2, 5]
@@ -45,43 +45,62 @@ export interface Plan {
   readonly message: Message
   /** By number, rising. */
   readonly slots: readonly Slot[]
-  readonly byNumber: ReadonlyMap<number, Slot>
+  /** Those with a number below DENSE_MAX, and the others. */
+  readonly byNumber: readonly (Slot | undefined)[]
+  readonly late: ReadonlyMap<number, Slot>
   readonly required: readonly Slot[]
   readonly repeated: readonly Slot[]
 }
+
+const DENSE_MAX = 128
 
 const plans = new WeakMap<Message, Plan>()
 
 export function planOf(message: Message): Plan {
   const known = plans.get(message)
   if (known !== undefined) return known
-  const slots = Object.entries(message.fields)
-    .map(([name, field]): Slot => {
-      const wire = wireOf(field.word)
-      return {
-        name,
-        number: field.number,
-        word: field.word,
-        wire,
-        tag: field.number * 8 + wire,
-        required: field.label === 'required',
-        repeated: field.label === 'repeated',
-        inner: field.word === 'message' ? (field.message ?? message) : undefined,
-        met: field.alike === true ? [] : undefined,
-        empty: field.vector === undefined ? undefined : field.word === 'u32' ? new Uint32Array() : new BigUint64Array(),
-        zeros: field.vector === undefined ? NOTHING : zeroRun(field.number * 8 + wire),
-      }
-    })
-    .toSorted((a, b) => a.number - b.number)
-  const plan: Plan = {
-    message,
-    slots,
-    byNumber: new Map(slots.map(slot => [slot.number, slot])),
-    required: slots.filter(slot => slot.required),
-    repeated: slots.filter(slot => slot.repeated),
+  const slots: Slot[] = []
+  const byNumber: (Slot | undefined)[] = []
+  const late = new Map<number, Slot>()
+  const required: Slot[] = []
+  const repeated: Slot[] = []
+  let last = 0
+  let rising = true
+  const { fields } = message
+  for (const name in fields) {
+    const field = fields[name]!
+    const slot = slotOf(name, field, message)
+    slots.push(slot)
+    rising &&= slot.number > last
+    last = slot.number
+    if (slot.number < DENSE_MAX) byNumber[slot.number] = slot
+    else late.set(slot.number, slot)
+    if (slot.required) required.push(slot)
+    else if (slot.repeated) repeated.push(slot)
   }
+  if (!rising) slots.sort((a, b) => a.number - b.number)
+  const plan: Plan = { message, slots, byNumber, late, required, repeated }
   plans.set(message, plan)
   return plan
+}
+
+function slotOf(name: string, field: Field, message: Message): Slot {
+  const { number, word, label } = field
+  const wire = wireOf(word)
+  const isVector = field.vector === true
+  return {
+    name,
+    number,
+    word,
+    wire,
+    tag: number * 8 + wire,
+    required: label === 'required',
+    repeated: label === 'repeated',
+    inner: word === 'message' ? (field.message ?? message) : undefined,
+    met: field.alike === true ? [] : undefined,
+    empty: !isVector ? undefined : word === 'u32' ? new Uint32Array() : new BigUint64Array(),
+    zeros: isVector ? zeroRun(number * 8 + wire) : NOTHING,
+  }
 }
 
 function wireOf(word: Word): number {
