@@ -7,20 +7,17 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
-  readFileSync,
   rmSync,
   statSync,
   truncateSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { encodeEntry, Sink } from '../../src/image/codec.ts'
-import { eachEntry, memorySource } from '../../src/image/entries.ts'
-import { imageFiles, type EntryOf, type ImageKey } from '../../src/image/files.ts'
+import { imageFiles } from '../../src/image/files.ts'
 import { fd_types } from '../../src/image/messages/files.ts'
-import type { Message, State } from '../../src/image/words.ts'
+import { editImage } from './edit-image.ts'
 import { Run } from './harness.ts'
 import { prepare, prepareMeasured } from './planned.ts'
 import { workloads } from './workload-list.ts'
@@ -40,18 +37,6 @@ async function spoil(use: (folder: string, name: (start: string) => string) => v
   await run.finish()
 }
 
-/** Rewrites a file that has no payloads, its entries changed. */
-function change<K extends ImageKey>(path: string, key: K, how: (entries: EntryOf<K>[]) => EntryOf<K>[]): void {
-  const bytes = new Uint8Array(readFileSync(path))
-  const entries: EntryOf<K>[] = []
-  eachEntry(memorySource(bytes), path, imageFiles[key], ({ entry }) => void entries.push(entry as EntryOf<K>))
-  const sink = new Sink()
-  const message: Message = imageFiles[key].entry
-  sink.append(bytes.subarray(0, 8))
-  for (const entry of how(entries)) encodeEntry(sink, message, entry as State<Message>)
-  writeFileSync(path, sink.written())
-}
-
 /** The one reason for which the images are refused. */
 function refusalOf(folder: string, memory_max_mb: number): string {
   const { found, peak_mb } = prepareMeasured(folder)
@@ -65,7 +50,7 @@ test(
   () =>
     spoil((folder, name) => {
       const core = name('core-')
-      change(join(folder, core), 'CORE', ([only]) => Array.from({ length: 50_000 }, () => only!))
+      editImage(join(folder, core), 'CORE', ([only]) => Array.from({ length: 50_000 }, () => only!))
       expect(refusalOf(folder, 48)).toBe(`${core} holds more than one entry, and should hold one`)
     }),
   60_000,
@@ -75,7 +60,7 @@ test(
   'a process that has one thread many times',
   () =>
     spoil(folder => {
-      change(join(folder, 'pstree.img'), 'PSTREE', ([root]) => [
+      editImage(join(folder, 'pstree.img'), 'PSTREE', ([root]) => [
         { ...root!, threads: Array.from({ length: 50_000 }, () => root!.pid) },
       ])
       expect(refusalOf(folder, 48)).toBe('a task has a thread twice')
@@ -89,7 +74,7 @@ test(
     spoil(folder => {
       const path = join(folder, 'files.img')
       const first = new Sink()
-      change(path, 'FILES', entries => {
+      editImage(path, 'FILES', entries => {
         const { reg } = entries.find(entry => entry.reg !== undefined)!
         encodeEntry(first, imageFiles.FILES.entry, { type: fd_types.REG, id: 7777, reg: { ...reg!, id: 7777 } })
         return entries
@@ -121,7 +106,7 @@ test(
     spoil((folder, name) => {
       const COUNT = 120_000
       const FIRST = 10_000
-      change(join(folder, 'files.img'), 'FILES', entries => {
+      editImage(join(folder, 'files.img'), 'FILES', entries => {
         const { reg } = entries.find(entry => entry.reg !== undefined)!
         const more = Array.from({ length: COUNT }, (_, index) => ({
           type: fd_types.REG,
@@ -130,7 +115,7 @@ test(
         }))
         return [...entries, ...more]
       })
-      change(join(folder, name('fdinfo-')), 'FDINFO', entries => [
+      editImage(join(folder, name('fdinfo-')), 'FDINFO', entries => [
         ...entries,
         ...Array.from({ length: COUNT }, (_, index) => ({
           id: FIRST + index,
