@@ -71,6 +71,28 @@ describe('Report', () => {
     expect(() => report.throwIfAny('x')).toThrow(only)
   })
 
+  test('tells apart what differs in either text, and keeps their order', () => {
+    const report = new Report()
+    const texts = [['a'], ['a', 'b'], ['ab'], ['a', 'c'], ['a'], ['a', 'b'], ['a', '']] as const
+    for (const [what, where] of texts) report.add(new BardoError('unsupported', what, { where }))
+    expect(report.findings.map(({ what, where }) => [what, where])).toEqual([
+      ['a', undefined],
+      ['a', 'b'],
+      ['ab', undefined],
+      ['a', 'c'],
+      ['a', ''],
+    ])
+  })
+
+  test('takes as many as a large tree can have', () => {
+    // Held against each other, one by one, these would take longer than any test may.
+    const COUNT = 400_000
+    const report = new Report()
+    for (let pid = 0; pid < COUNT; pid++)
+      report.add(new BardoError('unsupported', 'cannot dump', { where: `pid ${pid}` }))
+    expect(report.findings.length).toBe(COUNT)
+  })
+
   test('lets bugs and lost targets through', () => {
     const report = new Report()
     expect(() =>

@@ -69,11 +69,17 @@ export function asBardoError(thrown: unknown): BardoError {
  */
 export class Report {
   readonly findings: BardoError[] = []
+  /** The texts of the findings: a hostile image, or a large tree, can have a hundred thousand. */
+  readonly #known = new Set<string>()
 
   add(finding: BardoError): void {
     const parts = finding.findings.length > 0 ? finding.findings : [finding]
-    for (const part of parts)
-      if (!this.findings.some(known => known.what === part.what && known.where === part.where)) this.findings.push(part)
+    for (const part of parts) {
+      const text = part.where === undefined ? part.what : `${part.what}\0${part.where}`
+      if (this.#known.has(text)) continue
+      this.#known.add(text)
+      this.findings.push(part)
+    }
   }
 
   /** Runs `step`; a BardoError that it throws becomes a finding, anything else goes on up. */

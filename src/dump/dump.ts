@@ -16,6 +16,7 @@ import { SCRATCH_FOR_PAGES } from '../kinds/mem/pages.ts'
 import type { TaskSession } from '../kinds/kind.ts'
 import type { Saved } from '../kinds/mem/mappings.ts'
 import { findBootPlace } from '../tracee/boot-place.ts'
+import { leaveVdso } from '../tracee/leave-vdso.ts'
 import { isLeftBehind, leaveLeftBehind } from '../tracee/leftover.ts'
 import { CpuPin } from '../tracee/pin.ts'
 import { Remote } from '../tracee/remote.ts'
@@ -184,12 +185,14 @@ function saveTree(
   return { counts: memory.counts, write: () => writeImages(tree, dumped, zombies, filters, images) }
 }
 
-/** Lets threads that a run which was killed has left in its code leave it; what there is of the process behind that. */
+/** Lets threads leave the code of a run that was killed, and that of the vdso; what there is of the process behind that. */
 function leadOut(facts: ProcessFacts): ProcessFacts {
   const boot = findBootPlace(facts.pid, facts.mappings)
   const places = facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping))
   const led = leaveLeftBehind(facts.process.threads, [...places, { start: boot, end: boot + BOOT_SIZE }])
-  return led ? readProcess(facts.process) : facts
+  const vdso = facts.mappings.find(({ path }) => path === '[vdso]')
+  const left = vdso !== undefined && leaveVdso(facts.process.threads, vdso, facts.status.sigIgn)
+  return led || left ? readProcess(facts.process) : facts
 }
 
 function openRemote(facts: ProcessFacts): Remote {

@@ -59,13 +59,20 @@ export class ImageDirectory {
 
   /** The one entry of a file that has one. */
   readOne<K extends ImageKey>(key: K, ...ids: readonly FileId[]): EntryOf<K> {
-    const entries = this.read(key, ...ids)
-    if (entries.length === 1) return entries[0]!
     const name = fileName(key, ...ids)
-    throw new BardoError('bad-image', `${name} holds ${entries.length} entries, and should hold one`, {
-      where: name,
-      hint: 'take a whole copy of the image, or dump again',
+    const wrong = (count: string): BardoError =>
+      new BardoError('bad-image', `${name} holds ${count}, and should hold one`, {
+        where: name,
+        hint: 'take a whole copy of the image, or dump again',
+      })
+    let only: EntryOf<K> | undefined
+    this.#each(key, ids, ({ entry }) => {
+      // At the second, not at the end: a file can have as many as it has bytes.
+      if (only !== undefined) throw wrong('more than one entry')
+      only = entry as EntryOf<K>
     })
+    if (only === undefined) throw wrong('no entry')
+    return only
   }
 
   /** All entries with where the bytes are that follow them; `payload` reads those. */

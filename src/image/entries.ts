@@ -39,6 +39,12 @@ const EMPTY_ENTRIES_MAX = 1000
 /** Every length in a file is held against its size; this bounds what is decoded at once, in the largest of files. */
 export const ENTRY_BYTES_MAX = 64 << 20
 
+/**
+ * Entries above this size may have no more than ENTRY_BYTES_MAX together. A file has one such entry at most: the
+ * mappings of a task, the filters of all. In a file with holes a length is all that each would take on the disk.
+ */
+const LARGE_BYTES = 64 << 10
+
 export const memorySource = (bytes: Uint8Array): ByteSource => ({
   size: bytes.length,
   view: (offset, length) => bytes.subarray(offset, offset + length),
@@ -113,6 +119,8 @@ class Walk {
   start: number
   count = 0
   empty = 0
+  /** Bytes of large entries. */
+  large = 0
   /** Whether an error comes from the visitor: then it is not about this file. */
   visiting = false
 
@@ -149,6 +157,11 @@ class Walk {
     if (length > left || length > ENTRY_BYTES_MAX)
       throw new BardoError('bad-image', `cannot decode ${of.name}: an entry of ${length} bytes is not possible here`, {
         why: length > left ? `the file ends ${left} bytes on` : `an entry may have ${ENTRY_BYTES_MAX} bytes`,
+        hint: HINT,
+      })
+    if (length > LARGE_BYTES) this.large += length
+    if (this.large > ENTRY_BYTES_MAX)
+      throw new BardoError('bad-image', `entries above ${LARGE_BYTES} bytes have more than ${ENTRY_BYTES_MAX}`, {
         hint: HINT,
       })
     if (length === 0 && ++this.empty > EMPTY_ENTRIES_MAX)

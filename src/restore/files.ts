@@ -39,13 +39,31 @@ type Known = {
   readonly kind: FileKind | undefined
   readonly state: Record<string, unknown>
 }
-type Table = { readonly entries: readonly fdinfo_entry[]; readonly holder: FileHolder | undefined }
+type Table = {
+  /** By rising number. */
+  readonly entries: readonly fdinfo_entry[]
+  /** The lowest number of each file: asked for each file, of which a table can have a million. */
+  readonly lowest: ReadonlyMap<number, number>
+  readonly holder: FileHolder | undefined
+}
 
 /** What F_SETFL sets (SETFL_MASK of fs/fcntl.c), but O_ASYNC, which waits for the owner. */
 const STATUS_FLAGS = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME
 const FD_MAX = 0x7fff_ffff
 /** Files that need files that need files …: the kernel allows five epolls in each other. */
 const NESTED_MAX = 32
+
+/** What a table has at number `fd`. */
+function entryAt({ entries }: Table, fd: number): fdinfo_entry | undefined {
+  let [low, high] = [0, entries.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (entries[middle]!.fd < fd) low = middle + 1
+    else high = middle
+  }
+  const found = entries[low]
+  return found?.fd === fd ? found : undefined
+}
 
 /** Stands for a file that cannot be restored: the plan goes on, to find what else cannot, and is never run. */
 const NOWHERE: Slot<'fd'> = { kind: 'fd', id: 0, actor: HOST }
@@ -87,13 +105,14 @@ export class FilePlan {
    * files: ask before `make`.
    */
   descriptors(filesId: number, holder?: FileHolder): Descriptor[] {
-    const table = this.#tables.get(filesId) ?? { entries: this.#readTable(filesId), holder }
+    const table = this.#tables.get(filesId) ?? this.#readTable(filesId, holder)
     this.#tables.set(filesId, table)
     return table.entries.map(({ id, fd, flags }) => ({ id, fd, cloexec: (flags & FD_CLOEXEC) !== 0 }))
   }
 
-  #readTable(filesId: number): fdinfo_entry[] {
+  #readTable(filesId: number, holder: FileHolder | undefined): Table {
     const entries = this.images.read('FDINFO', filesId).toSorted((a, b) => a.fd - b.fd)
+    const lowest = new Map<number, number>()
     for (const [i, { fd, id, type }] of entries.entries()) {
       const known = this.#files.get(id)
       const what =
@@ -107,8 +126,9 @@ export class FilePlan {
                 ? `descriptor ${fd} of file ${id} with another type than files.img`
                 : undefined
       if (what !== undefined) throw new BardoError('bad-image', `fdinfo-${filesId}.img has ${what}`)
+      if (!lowest.has(id)) lowest.set(id, fd)
     }
-    return entries
+    return { entries, lowest, holder }
   }
 
   /** The state of a file by its id. */
@@ -153,8 +173,7 @@ export class FilePlan {
 
   /** The table that has file `id` first, by the order in which they were asked for, and of those that `also` suits. */
   #tableWith(id: number, also: (table: Table) => boolean = () => true): Table | undefined {
-    for (const table of this.#tables.values())
-      if (table.entries.some(entry => entry.id === id) && also(table)) return table
+    for (const table of this.#tables.values()) if (table.lowest.has(id) && also(table)) return table
     return undefined
   }
 
@@ -165,9 +184,8 @@ export class FilePlan {
 
   /** The id of the file at number `fd` in the first table that has file `id` and something there. */
   beside(id: number, fd: number): number | undefined {
-    const at = ({ entries }: Table): fdinfo_entry | undefined => entries.find(entry => entry.fd === fd)
-    const table = this.#tableWith(id, one => at(one) !== undefined)
-    return table && at(table)?.id
+    const table = this.#tableWith(id, one => entryAt(one, fd) !== undefined)
+    return table && entryAt(table, fd)?.id
   }
 
   /** Numbers of descriptors that are used on the way, beside those of the tables. */
@@ -235,11 +253,11 @@ export class FilePlan {
     const { kind, entry, state } = this.#files.get(id) ?? {}
     const name =
       typeof state?.['name'] === 'string' ? state['name'] : (kind?.name ?? nameOfValue(fd_types, entry?.type ?? 0))
-    for (const [filesId, { entries, holder }] of this.#tables) {
-      const found = entries.find(one => one.id === id)
-      if (found === undefined) continue
+    for (const [filesId, { lowest, holder }] of this.#tables) {
+      const fd = lowest.get(id)
+      if (fd === undefined) continue
       const who = holder === undefined ? `files ${filesId}` : `pid ${holder.pid} "${holder.comm}"`
-      return `${who}, fd ${found.fd} -> ${name}`
+      return `${who}, fd ${fd} -> ${name}`
     }
     return `file ${id} -> ${name}`
   }

@@ -114,6 +114,8 @@ function readTask(images: ImageDirectory, entry: pstree_entry, parent: Task | un
   const where = whereOf({ pid, comm: tc.comm })
   const threads = zombie ? [pid] : entry.threads.map(tid => checkedPid(tid, "a thread's id"))
   if (threads[0] !== pid) throw bad('the first thread of a task is not its leader', where)
+  // Before their cores are read, which are a hundred times as large as an id.
+  if (new Set(threads).size !== threads.length) throw bad('a task has a thread twice', where)
   const base = { pid, parent, children: [], pgid: entry.pgid, sid: entry.sid, threads, comm: tc.comm, zombie }
   const none = { pagesId: 0, runs: [], total: 0 }
   if (zombie)

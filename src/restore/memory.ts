@@ -23,7 +23,7 @@ import {
   PR_SET_THP_DISABLE,
 } from '../linux/constants.ts'
 import { MAP_DROPPABLE, STATUS, adviceOf, hasOwnPages } from '../kinds/mem/mappings.ts'
-import { jumpsTo, parseVdso, sameEntries } from '../kinds/mem/vdso.ts'
+import { VDSO_BYTES_MAX, parseVdso, patchesOf, sameEntries } from '../kinds/mem/vdso.ts'
 import type { Memory, Places, Run, Slot } from '../program/program.ts'
 import { ownSpecial, type ParkedPart } from '../program/spawn.ts'
 import { bytesAt } from '../linux/ffi.ts'
@@ -95,12 +95,14 @@ export class MemoryPlan {
     const { park } = this.#places
     const vdso = this.#chooseVdso(task)
     this.#vdsos.set(task, vdso)
+    const born = task.parent === undefined ? vdso : this.#vdsos.get(task.parent)!
 
     const kept = new Map<vma_entry, Mapped>()
     const byStart = new Map(inherited.map(mapped => [mapped.vma.start, mapped]))
     for (const vma of task.vmas) {
       const theirs = byStart.get(vma.start)
-      if (!isSpecial(vma, vdso) && theirs !== undefined && isInherited(vma, theirs.vma)) kept.set(vma, theirs)
+      if (theirs === undefined || isSpecial(vma, vdso) || isSpecial(theirs.vma, born)) continue
+      if (isInherited(vma, theirs.vma)) kept.set(vma, theirs)
     }
 
     const moves = this.#planVdso(task, inherited)
@@ -144,14 +146,20 @@ export class MemoryPlan {
     const theirs = inherited.map(({ vma }) => vma)
     const vdso = this.#vdsos.get(task)
     for (const [bit, parts] of this.#partsByKind()) {
-      // Ours stays where it was parked when jumps lead to it.
-      if (vdso === 'jumps') {
-        const { park } = this.#places
-        for (const { size, offset } of parts) plan.stay.push({ start: park + offset, end: park + offset + size })
-        continue
-      }
       const wanted = find(task.vmas, bit)
       const has = task.parent === undefined ? undefined : find(theirs, bit)
+      // Ours stays where it was parked when jumps lead to it, or goes back there from where the parent has it.
+      if (vdso === 'jumps') {
+        const { park } = this.#places
+        const moved = task.parent !== undefined && this.#vdsos.get(task.parent) === 'moved'
+        let inner = 0
+        for (const { size, offset } of parts) {
+          if (moved && has !== undefined) plan.toPark.push({ from: Number(has.start) + inner, size, offset })
+          plan.stay.push({ start: park + offset, end: park + offset + size })
+          inner += size
+        }
+        continue
+      }
       if (task.parent !== undefined && has === undefined) {
         if (wanted !== undefined)
           this.#report.add(
@@ -318,19 +326,28 @@ export class MemoryPlan {
   #chooseVdso(task: Task): Vdso {
     const find = (bit: number): vma_entry | undefined => task.vmas.find(vma => (vma.status & bit) !== 0)
     const [old, vvar] = [find(STATUS.VDSO), find(STATUS.VVAR)]
-    if (old === undefined || (task.parent !== undefined && this.#vdsos.get(task.parent) === 'jumps'))
-      return old === undefined ? 'moved' : 'jumps'
-    const bytes = this.#oldVdso(task, old)
-    if (bytes === undefined) return 'moved'
+    const bornWithJumps = task.parent !== undefined && this.#vdsos.get(task.parent) === 'jumps'
+    const bytes = old && this.#oldVdso(task, old)
+    if (old === undefined || bytes === undefined) return bornWithJumps && old !== undefined ? 'jumps' : 'moved'
     const sizes = this.#partsByKind().map(([, parts]) => parts.reduce((sum, part) => sum + part.size, 0))
     const own = ownVdso()
-    if (Buffer.compare(bytes, own) === 0 && (vvar === undefined || sizeOf(vvar) === sizes[0])) return 'moved'
+    const dataFits = vvar === undefined || sizeOf(vvar) === sizes[0]
+    if (!bornWithJumps && dataFits && Buffer.compare(bytes, own) === 0) return 'moved'
+    // In the middle of a function: ours has another there, and the old one would look for the data of its own kernel.
     const inside = task.cores.some(({ thread_info }) => {
       const ip = thread_info?.gpregs.ip ?? 0n
       return ip >= old.start && ip < old.end
     })
-    const fits = sizeOf(old) === sizes[1] && (vvar === undefined || sizeOf(vvar) === sizes[0])
-    return fits && !inside && sameEntries(parseVdso(bytes), parseVdso(own)) ? 'moved' : 'jumps'
+    if (inside)
+      this.#report.add(
+        new BardoError('unsupported', 'a thread was dumped while it was in the vdso of another kernel', {
+          where: whereOf(task),
+          why: 'it read the clock at that moment, and cannot go on in the middle of that here',
+          hint: 'restore it on a machine with the same kernel, or dump it again',
+        }),
+      )
+    const fits = dataFits && sizeOf(old) === sizes[1]
+    return !bornWithJumps && fits && sameEntries(parseVdso(bytes), parseVdso(own)) ? 'moved' : 'jumps'
   }
 
   /** Where a task has the vdso of this kernel; undefined where it has none. */
@@ -343,6 +360,8 @@ export class MemoryPlan {
 
   /** The bytes of the image's vdso; undefined where the image has not all of them. */
   #oldVdso(task: Task, old: vma_entry): Uint8Array | undefined {
+    if (sizeOf(old) > VDSO_BYTES_MAX)
+      throw new BardoError('bad-image', `a vdso of ${sizeOf(old)} bytes is none`, { where: whereOf(task) })
     const pieces = new Cursor(task.pages.runs).within(Number(old.start), Number(old.end))
     const bytes = Buffer.concat(
       pieces.map(run => this.#pages.bytes(task.pages.pagesId, run.offset, run.end - run.start)),
@@ -358,7 +377,8 @@ export class MemoryPlan {
     const part = this.#parked.find(({ path }) => path === '[vdso]')
     if (old === undefined || bytes === undefined || part === undefined) return
     const purpose = { what: `vdso of ${whereOf(task)}`, phase: 'memory' } as const
-    for (const { at, code } of jumpsTo(parseVdso(bytes), parseVdso(ownVdso()), this.#places.park + part.offset))
+    const ours = this.#places.park + part.offset
+    for (const { at, code } of patchesOf(parseVdso(bytes), parseVdso(ownVdso()), ours, bytes.length))
       this.#at.program.host(purpose, { name: 'poke', task: task.pid, address: Number(old.start) + at, bytes: code })
   }
 

@@ -9,7 +9,7 @@ import type { reg_file_entry } from '../image/messages/regular.ts'
 import { restoreActions } from '../kinds/task/actions.ts'
 import { capabilitiesMissing, hasCredentials, restoreCredentials } from '../kinds/task/credentials.ts'
 import { findLimitsTooHigh, restoreLimits } from '../kinds/task/limits.ts'
-import { restorePending } from '../kinds/task/pending.ts'
+import { pendingMask, restorePending } from '../kinds/task/pending.ts'
 import { restoreScheduling } from '../kinds/task/scheduling.ts'
 import { MODE_FILTER, chainOf, restoreSeccomp } from '../kinds/task/seccomp.ts'
 import { restoreTimers } from '../kinds/task/timers.ts'
@@ -21,7 +21,6 @@ import {
   CLONE_FS,
   CLONE_PARENT,
   EACCES,
-  EINTR,
   EPERM,
   O_CLOEXEC,
   O_WRONLY,
@@ -33,14 +32,13 @@ import {
   SIGPIPE,
   SIGXFSZ,
 } from '../linux/constants.ts'
-import { REG, type Registers } from '../linux/arch/x86-64.ts'
 import { ProgramBuilder } from '../program/build.ts'
-import type { Passed, Phase, Places, Program, Purpose, ThreadState } from '../program/program.ts'
+import type { Passed, Phase, Places, Program, Purpose } from '../program/program.ts'
 import { parkedParts } from '../program/spawn.ts'
-import { isTimedCall } from '../tracee/timed-call.ts'
 import { RestoreBuild, type TaskSayer } from './build.ts'
 import { FilePlan } from './files.ts'
 import type { Host } from './host.ts'
+import { makeAgain, timedCall } from './interrupted-calls.ts'
 import { TASK_STOPPED, whereOf, type Image, type Task } from './load.ts'
 import { MemoryPlan } from './memory.ts'
 import { PHASES } from './order.ts'
@@ -274,12 +272,14 @@ class Planner {
           })
       const state = core.thread_core!
       const registers = registersFromImage(info.gpregs)
+      const sigmask = state.blk_sigset ?? (index === 0 ? tc.blk_sigset : 0n)
+      makeAgain(registers, (pendingMask(tc.signals_s) | pendingMask(state.signals_p)) & ~sigmask)
       this.#program.host(this.#purpose(task, 'go'), {
         name: 'state',
         thread: tid,
         registers,
         xstate: xstateFromImage(info.fpregs, where),
-        sigmask: state.blk_sigset ?? (index === 0 ? tc.blk_sigset : 0n),
+        sigmask,
         timed: timedCall(state, registers, where),
         stopped: index === 0 && tc.task_state === TASK_STOPPED ? (tc.stop_signo ?? 19) : 0,
         ...(index === 0 ? { vdso: this.#memory.vdsoAt(task) } : {}),
@@ -371,18 +371,6 @@ class Planner {
         }),
       )
   }
-}
-
-/**
- * The timed call that a thread takes up again. Images of CRIU do not say so: there a call that has a timeout and answers
- * EINTR is one that the dump cut short, since a signal of the program's own would have been taken up by its handler.
- */
-function timedCall(state: thread_core_entry, registers: Registers, where: string): ThreadState['timed'] {
-  const eintr = BigInt.asUintN(64, BigInt(-EINTR))
-  const nr = state.timed_call ?? (registers[REG.ax] === eintr ? Number(BigInt.asIntN(64, registers[REG.orig_ax]!)) : -1)
-  if (isTimedCall(nr)) return { nr, left_ns: state.timed_left_ns }
-  if (state.timed_call === undefined) return undefined
-  throw new BardoError('bad-image', `call ${nr} has no timeout to be taken up`, { where })
 }
 
 function commBytes(comm: string): Uint8Array {

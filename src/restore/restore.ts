@@ -1,5 +1,5 @@
 // A restore: load the image, plan, verify, run, let go.
-import { Report } from '../base/errors.ts'
+import { Report, asBardoError, renderLine } from '../base/errors.ts'
 import { bytesOf } from '../base/bytes.ts'
 import { log } from '../base/log.ts'
 import type { RestoreOptions } from '../base/options.ts'
@@ -7,7 +7,7 @@ import { progress } from '../base/progress.ts'
 import { ImageDirectory } from '../image/directory.ts'
 import { ImageWriter } from '../image/writer.ts'
 import { AT_FDCWD, O_CLOEXEC, O_CREAT, O_EXCL, O_WRONLY } from '../linux/constants.ts'
-import { OpenFile, must, refusal, sys } from '../linux/sys.ts'
+import { OpenFile, refusal, sys } from '../linux/sys.ts'
 import type { Program } from '../program/program.ts'
 import { Runner } from '../program/run.ts'
 import { verifyProgram } from '../program/verify.ts'
@@ -37,14 +37,22 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   const jobs = options.detached && standIns.length === 0 ? undefined : await import('./foreground.ts')
   using foreground = options.detached ? undefined : new jobs!.Foreground(isOwn ? [] : standIns.map(({ fd }) => fd))
   times.forked = performance.now()
-  {
+  // Before the tree: behind it there is nothing left that could fail the restore and leave the tree.
+  if (options.pidfile !== undefined) writePidfile(options.pidfile, program.root)
+  try {
     using _pin = new CpuPin(0)
     new Runner(program, true).run(options.finalState === 'stopped' ? 'stop' : 'run')
+  } catch (error) {
+    if (options.pidfile !== undefined) sys('unlinkat', AT_FDCWD, options.pidfile, 0)
+    throw error
   }
   times.end = performance.now()
   log.info(() => `Restored process ${program.root}`)
-  if (options.pidfile !== undefined) writePidfile(options.pidfile, program.root)
-  writeStats(options.workFd, times, program)
+  try {
+    writeStats(options.workFd, times, program)
+  } catch (thrown) {
+    log.warn('restore', `stats-restore cannot be written: ${renderLine(asBardoError(thrown))}`)
+  }
   progress.end()
   if (options.keepWinsize) foreground?.noteSizes()
   else if (options.finalState !== 'stopped') jobs?.announceSizes(standIns, program.root)
@@ -95,7 +103,10 @@ function writePidfile(path: string, pid: number): void {
   if (fd < 0) throw refusal('openat', fd, path)
   using file = new OpenFile(fd)
   const bytes = bytesOf(String(pid))
-  must('write', file.fd, bytes, bytes.length)
+  const wrote = sys('write', file.fd, bytes, bytes.length)
+  if (wrote >= 0) return
+  sys('unlinkat', AT_FDCWD, path, 0)
+  throw refusal('write', wrote, path)
 }
 
 function writeStats(workFd: number, times: Times, program: Program): void {

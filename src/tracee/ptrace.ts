@@ -78,7 +78,7 @@ export const setOptions = (tid: number, options: number): number =>
 
 export const interrupt = (tid: number): number => ask('INTERRUPT', PTRACE_INTERRUPT, tid, 0, 0)
 export const resume = (tid: number, signal = 0): number => ask('CONT', PTRACE_CONT, tid, 0, signal)
-export const step = (tid: number): number => ask('SINGLESTEP', PTRACE_SINGLESTEP, tid, 0, 0)
+export const step = (tid: number, signal = 0): number => ask('SINGLESTEP', PTRACE_SINGLESTEP, tid, 0, signal)
 export const resumeToSyscall = (tid: number): number => ask('SYSCALL', PTRACE_SYSCALL, tid, 0, 0)
 
 /** Lets a task go; `-errno` when it is gone already, which is no news to who lets go. */

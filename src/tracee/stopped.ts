@@ -40,6 +40,7 @@ import {
   type Rseq,
   type Stop,
 } from './ptrace.ts'
+import { isMadeAgain } from './timed-call.ts'
 import { undo } from './undo.ts'
 
 const HERE = 'tracee/stopped'
@@ -50,20 +51,6 @@ const RELEASE_NAP_NS = 500_000
 
 /** How long a task may take to stop when the caller set no timeout: CRIU's default too. */
 export const STOP_TIMEOUT_MS = 10_000
-
-/** Calls that answer EINTR after any stop, also one of ours, and may simply be made again (signal(7)). */
-const MADE_AGAIN: ReadonlySet<number> = new Set([
-  NR.epoll_wait,
-  NR.epoll_pwait,
-  NR.epoll_pwait2,
-  NR.semop,
-  NR.semtimedop,
-  NR.rt_sigtimedwait,
-  NR.io_getevents,
-  NR.io_pgetevents,
-  NR.msgrcv,
-  NR.msgsnd,
-])
 
 const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn
 
@@ -123,7 +110,7 @@ export class Thread {
   // (test/kernel/interrupted-calls.test.ts). With no signal to be delivered, it was us: the call is made again.
   #makeAgain(): void {
     const nr = Number(BigInt.asIntN(64, this.registers[REG.orig_ax]!))
-    if (this.registers[REG.ax] !== BigInt.asUintN(64, BigInt(-EINTR)) || !MADE_AGAIN.has(nr)) return
+    if (this.registers[REG.ax] !== BigInt.asUintN(64, BigInt(-EINTR)) || !isMadeAgain(nr)) return
     const waiting = [...pendingSignals(this.tid, false), ...pendingSignals(this.tid, true)]
     const deliverable = waiting.some(info => {
       const signal = new DataView(info.buffer, info.byteOffset).getInt32(0, true)

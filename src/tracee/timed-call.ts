@@ -1,6 +1,7 @@
-// Calls with a timeout that a stop cut short (nanosleep, poll, futex). The kernel keeps what is left of their time in the
-// task (the restart block), which no image can hold; a restored task is put into the call again instead, so that the
-// program goes on sleeping. CRIU lets such calls answer EINTR, of which programs die that never saw a signal.
+// Calls that a stop cut short, and that nobody takes up again unless we do. Some answer EINTR to any stop, and can simply be
+// made again. Of those with a timeout (nanosleep, poll, futex) the kernel keeps what is left of their time in the task (the
+// restart block), which no image can hold; a restored task is put into the call again instead, so that the program goes
+// on sleeping. CRIU lets all of them answer EINTR, of which programs die that never saw a signal.
 import { REG } from '../linux/arch/x86-64.ts'
 import { NR } from '../linux/nr.ts'
 import { readMemory } from './memory.ts'
@@ -16,6 +17,37 @@ const TIMED: ReadonlyMap<number, 'nanosleep' | 'clock_nanosleep' | 'poll' | 'fut
   [NR.futex, 'futex'],
 ])
 
+/**
+ * Calls that answer EINTR after any stop, also one of ours, and that have done nothing then (signal(7);
+ * test/kernel/interrupted-calls.test.ts). Those of sockets do so where a timeout is set (SO_RCVTIMEO, SO_SNDTIMEO).
+ */
+const MADE_AGAIN: ReadonlySet<number> = new Set([
+  NR.epoll_wait,
+  NR.epoll_pwait,
+  NR.epoll_pwait2,
+  NR.semop,
+  NR.semtimedop,
+  NR.rt_sigtimedwait,
+  NR.io_getevents,
+  NR.io_pgetevents,
+  NR.msgrcv,
+  NR.msgsnd,
+  NR.read,
+  NR.readv,
+  NR.recvfrom,
+  NR.recvmsg,
+  NR.recvmmsg,
+  NR.write,
+  NR.writev,
+  NR.sendto,
+  NR.sendmsg,
+  NR.sendmmsg,
+  NR.accept,
+  NR.accept4,
+  NR.connect,
+])
+
+export const isMadeAgain = (nr: number): boolean => MADE_AGAIN.has(nr)
 export const isTimedCall = (nr: number): boolean => TIMED.has(nr)
 
 /** `mov eax, imm32` in front of a `syscall`: how C libraries and Go give the number of a call that they know. */

@@ -2,7 +2,7 @@
 // restore says what failed, and leaves nothing. So do a dump that is interrupted, and one whose target does not stop.
 import { spawn } from 'bun'
 import { describe, expect, test } from 'bun:test'
-import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Run, run as execute, sleep, until } from './harness.ts'
 import { announce, chosen, freshFolder, hasStrace, injected, programCommand, traced } from './injection.ts'
@@ -111,10 +111,16 @@ async function failedRestores(workload: string, about: number): Promise<void> {
   await using run = kept.run
   await kept.make()
   const program = await programCommand()
-  const restore = [...program, 'restore', '-d', '-D', kept.images, '-v4', '-o', 'restore.log']
+  const pidfile = run.path('pidfile')
+  const restore = [...program, 'restore', '-d', '-D', kept.images, '-v4', '-o', 'restore.log', '--pidfile', pidfile]
+  const end = async (): Promise<void> => {
+    expect(readFileSync(pidfile, 'latin1')).toBe(String(run.pid))
+    rmSync(pidfile)
+    await kept.end()
+  }
   const whole = await traced(run.folder, Object.keys(MAKING), [], restore)
   expect([whole.exitCode, whole.output]).toEqual([0, ''])
-  await kept.end()
+  await end()
   const from = whole.calls.findIndex(({ name, text }) => name === 'openat' && text.includes('"restore.log"'))
   const calls = whole.calls.slice(from + 1)
   const makesName = /^(linkat|mkdirat|mknodat|unlinkat|fallocate|sendfile|fchown)/
@@ -126,7 +132,7 @@ async function failedRestores(workload: string, about: number): Promise<void> {
     const what = `${call.name} number ${call.nth} failed (${call.text})`
     if (ended.exitCode === 0) {
       survived.push(what)
-      await kept.end()
+      await end()
       continue
     }
     expect([what, ended.exitCode]).toEqual([what, 1])
@@ -226,7 +232,23 @@ async function withoutStatistics(): Promise<void> {
   await run.start()
   mkdirSync(run.path('work'))
   mkdirSync(run.path('work/stats-dump'))
-  await run.restore(await run.dump({ more: ['-W', run.path('work')] }))
+  mkdirSync(run.path('work/stats-restore'))
+  const images = await run.dump({ more: ['-W', run.path('work')] })
+  await run.restore(images, { more: ['-W', run.path('work')] })
+  await run.finish()
+}
+
+async function takenPidfile(): Promise<void> {
+  const kept = new KeptImages('registers')
+  await using run = kept.run
+  writeFileSync(run.path('pidfile'), 'of another')
+  await kept.make()
+  const program = await programCommand()
+  const ended = await execute([...program, 'restore', '-d', '-D', kept.images, '--pidfile', run.path('pidfile')])
+  expect([ended.exitCode, ended.output.includes('EEXIST')]).toEqual([1, true])
+  await kept.mustBeGone('restored with a pidfile that is there')
+  expect(readFileSync(run.path('pidfile'), 'latin1')).toBe('of another')
+  await run.restore(kept.images)
   await run.finish()
 }
 
@@ -235,12 +257,13 @@ describe('a dump', () => {
     test(`that gets ${signal} leaves its target as it was`, () => interruptedDump(signal), 60_000)
   test('of a target that cannot stop says so when its time is up', () => unstoppable(), 60_000)
   test.if(hasStrace)('of a target that another traces says who', () => tracedByAnother(), 60_000)
-  test('whose statistics cannot be written is good', () => withoutStatistics(), 60_000)
+  test('whose statistics cannot be written is good, and so is a restore', () => withoutStatistics(), 60_000)
 })
 
+test('a restore whose pidfile is there makes nothing', () => takenPidfile(), 60_000)
+
 describe.if(hasStrace)('a restore in which a call fails', () => {
-  console.log('not tried: tty-pair, whose terminal may get another index when many restores follow each other')
-  for (const workload of ['registers', 'threads', 'tree', 'pipes', 'unlinked'])
+  for (const workload of ['registers', 'threads', 'tree', 'pipes', 'unlinked', 'tty-pair'])
     test(`leaves nothing of ${workload}`, () => failedRestores(workload, 12), 600_000)
 })
 

@@ -6,11 +6,13 @@
 #include "workload.h"
 #include <linux/futex.h>
 #include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/select.h>
 
 #define WAIT_MS 1500
 static const struct timespec wait_time = {WAIT_MS / 1000, WAIT_MS % 1000 * 1000000L};
-static int pipe_fds[2], late_fds[2], full_fds[2];
+static int pipe_fds[2], late_fds[2], full_fds[2], silent_fds[2], patient_fds[2], epoll_fd;
 static int never, woken;
 
 static struct timespec deadline(clockid_t clock) {
@@ -86,7 +88,38 @@ static int by_condition(void) {
   return result == ETIMEDOUT ? 0 : result ? result : -1;
 }
 
+static int by_epoll(void) {
+  struct epoll_event event;
+  return epoll_wait(epoll_fd, &event, 1, WAIT_MS) == 0 ? 0 : errno ? errno : -1;
+}
+
+static int by_sigtimedwait(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  return sigtimedwait(&set, NULL, &wait_time) == -1 && errno == EAGAIN ? 0 : errno ? errno : -1;
+}
+
+/** The timeout is the socket's. */
+static int by_recv(void) {
+  char byte;
+  return recv(silent_fds[0], &byte, 1, 0) == -1 && errno == EAGAIN ? 0 : errno ? errno : -1;
+}
+
 // These wait for something that comes after the restore.
+static int by_recv_late(void) {
+  char byte = 0;
+  return recv(patient_fds[0], &byte, 1, 0) == 1 && byte == 's' ? 0 : errno ? errno : -1;
+}
+
+static int by_epoll_untimed(void) {
+  struct epoll_event event;
+  sigset_t mask;
+  sigemptyset(&mask);
+  return epoll_pwait(epoll_fd, &event, 1, -1, &mask) == 1 && event.data.u32 == 42 ? 0 : errno ? errno : -1;
+}
+
 static int by_read(void) {
   char byte = 0;
   return read(late_fds[0], &byte, 1) == 1 && byte == 'r' ? 0 : errno ? errno : -1;
@@ -129,6 +162,11 @@ static struct way {
   {.name = "futex", .run = by_futex, .timed = true},
   {.name = "futex absolute", .run = by_futex_absolute, .timed = true},
   {.name = "pthread_cond_timedwait", .run = by_condition, .timed = true},
+  {.name = "epoll_wait", .run = by_epoll, .timed = true},
+  {.name = "sigtimedwait", .run = by_sigtimedwait, .timed = true},
+  {.name = "recv", .run = by_recv, .timed = true},
+  {.name = "recv of what comes", .run = by_recv_late},
+  {.name = "epoll_pwait without time", .run = by_epoll_untimed},
   {.name = "read", .run = by_read},
   {.name = "write", .run = by_write},
   {.name = "futex without time", .run = by_futex_untimed},
@@ -155,6 +193,12 @@ static void waits_too(void *unused) {
 int main(int argc, char **argv) {
   start(argc, argv);
   must(pipe(pipe_fds) == 0 && pipe(late_fds) == 0 && pipe(full_fds) == 0);
+  must(socketpair(AF_UNIX, SOCK_STREAM, 0, silent_fds) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, patient_fds) == 0);
+  struct timeval time = {wait_time.tv_sec, wait_time.tv_nsec / 1000}, hour = {3600, 0};
+  must(setsockopt(silent_fds[0], SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) == 0);
+  must(setsockopt(patient_fds[0], SOL_SOCKET, SO_RCVTIMEO, &hour, sizeof hour) == 0);
+  struct epoll_event hang_up = {.events = 0, .data.u32 = 42};
+  must((epoll_fd = epoll_create1(0)) >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, late_fds[0], &hang_up) == 0);
   static char block[65536];
   must(write(full_fds[1], block, sizeof block) == sizeof block);
   waited_for = fork_child(waits_too, NULL);
@@ -162,13 +206,17 @@ int main(int argc, char **argv) {
   await_prepared(COUNT(ways));
   ready();
   wait_for_go();
+  // Not before the timed wait on the same epoll is over: the end of the pipe is what both would see.
+  for (size_t i = 0; i < COUNT(ways); i++)
+    if (ways[i].timed) pthread_join(ways[i].id, NULL);
+  check(send(patient_fds[1], "s", 1, 0) == 1);
   check(write(late_fds[1], "r", 1) == 1);
   close(late_fds[1]);
   check(read(full_fds[0], block, sizeof block) == sizeof block);
   woken = 1;
   syscall(SYS_futex, &woken, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
   for (size_t i = 0; i < COUNT(ways); i++) {
-    pthread_join(ways[i].id, NULL);
+    if (!ways[i].timed) pthread_join(ways[i].id, NULL);
     bool long_enough = !ways[i].timed || ways[i].took_ms >= WAIT_MS - 1;
     if (ways[i].result == 0 && long_enough) continue;
     char text[200];

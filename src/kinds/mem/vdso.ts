@@ -2,6 +2,7 @@
 // the C library's tables, on stacks), so on another kernel, whose vdso has its functions elsewhere, those places must
 // lead to the new ones.
 import { BardoError } from '../../base/errors.ts'
+import { NR } from '../../linux/nr.ts'
 
 /** Exported functions by name: offsets from the start of the vdso. */
 export type VdsoSymbols = ReadonlyMap<string, number>
@@ -12,8 +13,11 @@ const SYMBOL_SIZE = 24
 const STT_FUNC = 2
 const SYMBOLS_MAX = 4096
 
-/** A jump by an absolute address; rax holds nothing at the entry of a function: `movabs rax, imm64; jmp rax`. */
-const JUMP_SIZE = 12
+/** Bytes at the entry of an old function that are written over. */
+const PATCH_SIZE = 12
+
+/** Kernels have had vdsos of up to three pages: what is larger than this is none. */
+export const VDSO_BYTES_MAX = 1 << 20
 
 /**
  * Reads the dynamic symbols of a vdso as it lies in memory (elf(5)): by its dynamic section, since sections need not be
@@ -79,25 +83,44 @@ export function sameEntries(theirs: VdsoSymbols, ours: VdsoSymbols): boolean {
   return true
 }
 
+/** What to write over an old vdso at offset `at`. */
+export type Patch = { readonly at: number; readonly code: Uint8Array }
+
+/** `movabs rax, address; jmp rax`: rax holds nothing at the entry of a function. */
+function jumpTo(address: bigint): Uint8Array {
+  const code = new Uint8Array(PATCH_SIZE)
+  const view = new DataView(code.buffer)
+  view.setUint16(0, 0xb848, true)
+  view.setBigUint64(2, address, true)
+  view.setUint16(10, 0xe0ff, true)
+  return code
+}
+
+/** `mov r10, rcx; mov eax, nr; syscall; ret`: the fourth argument of a call is not where that of a function is. */
+function callOf(nr: number): Uint8Array {
+  const code = Uint8Array.of(0x49, 0x89, 0xca, 0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0xc3, 0xcc)
+  new DataView(code.buffer).setUint32(4, nr, true)
+  return code
+}
+
 /**
- * What to write over an old vdso at offset `at`, so that its functions jump to ours, which lies at `address`.
- * Functions that ours lacks stay as they are: they fall back to system calls, since the old data page is not there.
+ * What leads the functions of an old vdso to ours, which lies at `address`. Those that ours lacks make the system call of
+ * their name: their own code would look for the data of the old kernel, which is not there.
+ * Throws `bad-image` where there is no room for that: real ones are at least 16 bytes apart.
  */
-export function jumpsTo(
-  theirs: VdsoSymbols,
-  ours: VdsoSymbols,
-  address: number,
-): { readonly at: number; readonly code: Uint8Array }[] {
-  const jumps = new Map<number, Uint8Array>()
+export function patchesOf(theirs: VdsoSymbols, ours: VdsoSymbols, address: number, size: number): Patch[] {
+  const patches = new Map<number, Uint8Array>()
   for (const [name, offset] of theirs) {
     const target = ours.get(name)
-    if (target === undefined) continue
-    const code = new Uint8Array(JUMP_SIZE)
-    const view = new DataView(code.buffer)
-    view.setUint16(0, 0xb848, true)
-    view.setBigUint64(2, BigInt(address + target), true)
-    view.setUint16(10, 0xe0ff, true)
-    jumps.set(offset, code)
+    const nr = callNumber(name.replace(/^__vdso_/, ''))
+    if (target !== undefined) patches.set(offset, jumpTo(BigInt(address + target)))
+    else if (nr !== undefined && !patches.has(offset)) patches.set(offset, callOf(nr))
   }
-  return [...jumps].map(([at, code]) => ({ at, code }))
+  const sorted = [...patches].map(([at, code]) => ({ at, code })).toSorted((a, b) => a.at - b.at)
+  for (const [index, { at }] of sorted.entries())
+    if (!(at >= 0 && at + PATCH_SIZE <= (sorted[index + 1]?.at ?? size)))
+      throw new BardoError('bad-image', 'the functions of the vdso of a process are not where they can be')
+  return sorted
 }
+
+const callNumber = (name: string): number | undefined => (NR as Readonly<Record<string, number>>)[name]

@@ -1,4 +1,5 @@
 // Signals that wait to be delivered, of a thread or of its whole process, in their order and with their siginfo.
+import { BardoError } from '../../base/errors.ts'
 import type { signal_queue_entry } from '../../image/messages/signals.ts'
 import { pendingSignals } from '../../tracee/ptrace.ts'
 import type { TaskBuild } from '../kind.ts'
@@ -7,9 +8,17 @@ export function readPending(tid: number, shared: boolean): signal_queue_entry {
   return { signals: pendingSignals(tid, shared).map(siginfo => ({ siginfo })) }
 }
 
-const signalOf = (siginfo: Uint8Array): number => new DataView(siginfo.buffer, siginfo.byteOffset).getInt32(0, true)
+const SIGINFO_BYTES = 128
 
-/** The signals of a queue, as bits (n-1 for signal n). */
+/** The number of the signal that a siginfo_t is of, whose first word it is. */
+function signalOf(siginfo: Uint8Array): number {
+  const signal = siginfo.length < 4 ? 0 : new DataView(siginfo.buffer, siginfo.byteOffset).getInt32(0, true)
+  if (signal < 1 || signal > 64)
+    throw new BardoError('bad-image', `a signal ${signal} that waits to be delivered is none`)
+  return signal
+}
+
+/** The signals of a queue, as bits (n-1 for signal n). Throws `bad-image` for what is no signal. */
 export function pendingMask(queue: signal_queue_entry | undefined): bigint {
   let mask = 0n
   for (const { siginfo } of queue?.signals ?? []) mask |= 1n << BigInt(signalOf(siginfo) - 1)
@@ -27,8 +36,8 @@ export function restorePending(
   at: TaskBuild,
 ): void {
   for (const { siginfo } of queue?.signals ?? []) {
-    const info = new Uint8Array(128)
-    info.set(siginfo.subarray(0, 128))
+    const info = new Uint8Array(SIGINFO_BYTES)
+    info.set(siginfo.subarray(0, SIGINFO_BYTES))
     if (tid === undefined) at.call('rt_sigqueueinfo', pid, signalOf(siginfo), at.memory(info))
     else at.call('rt_tgsigqueueinfo', pid, tid, signalOf(siginfo), at.memory(info))
   }
