@@ -7,7 +7,7 @@ import type { fown_entry } from '../image/messages/fown.ts'
 import type { ImageWriter } from '../image/writer.ts'
 import { kindOfFile, notYetDumped, stateOfNamed, typeOf } from '../kinds/fd/index.ts'
 import type { FileView, Limit, TaskSession } from '../kinds/kind.ts'
-import { AT_FDCWD, FD_CLOEXEC, F_DUPFD_CLOEXEC, F_OWNER_PGRP, O_CLOEXEC } from '../linux/constants.ts'
+import { AT_FDCWD, FD_CLOEXEC, F_DUPFD_CLOEXEC, F_GETFL, F_OWNER_PGRP, O_CLOEXEC } from '../linux/constants.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseFdinfo, type Fdinfo } from '../linux/proc/fdinfo.ts'
@@ -84,9 +84,10 @@ export class FileCollector {
 
   /**
    * Saves the descriptors of a task, which is stopped; once for all tasks that share a table (`filesId`). What cannot
-   * be saved goes to the report, and the others are saved nonetheless.
+   * be saved goes to the report, and the others are saved nonetheless. `closesOnExec` asks the task itself about one,
+   * where nothing else tells.
    */
-  descriptors(task: FileHolder & { readonly filesId: number }): void {
+  descriptors(task: FileHolder & { readonly filesId: number }, closesOnExec: (fd: number) => boolean): void {
     if (this.#tables.has(task.filesId)) return
     this.#tables.set(task.filesId, task.pid)
     using table = new DescriptorTable(task)
@@ -95,24 +96,28 @@ export class FileCollector {
     for (const fd of table.numbers()) {
       const entry = this.#guard(
         () => table.placeOf(fd),
-        () => this.#descriptor(table, fd),
+        () => this.#descriptor(table, fd, closesOnExec),
       )
       if (entry !== undefined) this.images.add('FDINFO', [task.filesId], entry)
     }
   }
 
-  #descriptor(table: DescriptorTable, fd: number): fdinfo_entry | undefined {
+  #descriptor(table: DescriptorTable, fd: number, closesOnExec: (fd: number) => boolean): fdinfo_entry | undefined {
     using ours = table.copy(fd)
     const stat = statOfOurs(ours.fd)
     const fdinfo = table.fdinfo(fd)
     const { description, isNew } = this.#descriptions.find(table.pid, fd, stat.dev, stat.ino)
+    // Of a description that has O_CLOEXEC itself, fdinfo shows it whatever the descriptor has
+    // (test/kernel/tty-peer-cloexec.test.ts).
+    const shown = fdinfo.flags & O_CLOEXEC
+    const own = shown === 0 ? 0 : must('fcntl', ours.fd, F_GETFL) & O_CLOEXEC
     if (isNew) {
-      const flags = fdinfo.flags & ~O_CLOEXEC
+      const flags = (fdinfo.flags & ~O_CLOEXEC) | own
       const view = new View(this, ours.fd, stat, table.link(fd), flags, fdinfo, () => table.placeOf(fd), table.pid)
       description.type = this.#save(view)
       description.id = view.id
     } else if (description.id === 0) return undefined // Told when it was met first.
-    const flags = (fdinfo.flags & O_CLOEXEC) === 0 ? 0 : FD_CLOEXEC
+    const flags = (own === 0 ? shown !== 0 : closesOnExec(fd)) ? FD_CLOEXEC : 0
     return { id: description.id, flags, type: description.type, fd }
   }
 
