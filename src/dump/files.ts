@@ -1,6 +1,7 @@
 // The open files of the tree: every descriptor of every task, and files that tasks reach in other ways (programs,
 // mappings, working directories). What is the same for all kinds is done here, once: numbers, sharing, flags, owners.
 import { BardoError, type Report } from '../base/errors.ts'
+import { log } from '../base/log.ts'
 import { externalKey, type DumpOptions, type External } from '../base/options.ts'
 import { fd_types, type fdinfo_entry, type file_entry } from '../image/messages/files.ts'
 import type { fown_entry } from '../image/messages/fown.ts'
@@ -62,6 +63,8 @@ export class FileCollector {
   readonly images: ImageWriter
   readonly #report: Report
   readonly #externals: ReadonlySet<string>
+  /** Those of them that were met. */
+  readonly #met = new Set<string>()
   readonly #kept: number[] = []
   readonly #atEnd: { readonly place: string; readonly save: () => void }[] = []
   readonly #shared = new Map<string, unknown>()
@@ -184,6 +187,7 @@ export class FileCollector {
   finish(): void {
     for (const { place, save } of this.#atEnd) this.#guard(() => place, save)
     this.#atEnd.length = 0
+    this.#warnOfUnmet()
     for (const entry of this.#writtenLast.splice(0).toReversed()) this.images.add('FILES', [], entry)
     this.#shared.clear()
     this.#named.clear()
@@ -236,7 +240,19 @@ export class FileCollector {
   }
 
   isExternal(external: External): boolean {
-    return this.#externals.has(externalKey(external))
+    const key = externalKey(external)
+    const found = this.#externals.has(key)
+    if (found) this.#met.add(key)
+    return found
+  }
+
+  /** A terminal that was named by a slip is none of the tree's, and the one that was meant may be a pair in the image. */
+  #warnOfUnmet(): void {
+    for (const external of this.parts.options.externals) {
+      const key = externalKey(external)
+      if (external.kind === 'tty' && !this.#met.has(key))
+        log.warn('dump/files', `--external '${key}': no process of the tree has this terminal open`)
+    }
   }
 
   #guard<T>(place: () => string, step: () => T): T | undefined {

