@@ -46,6 +46,8 @@ const later = (...fds: number[]): number[] => {
 
 const set = (fd: number, change: Partial<Termios>): void =>
   void must('ioctl', fd, TCSETS2, termiosBytes({ ...readTermios(fd), ...change }))
+/** Any speed, of output and input. */
+const [BOTHER, IBSHIFT] = [0o10000, 16]
 const plain = { c_iflag: 0, c_oflag: 0, c_lflag: 0 }
 
 /** Dumps a pair and restores it. */
@@ -60,7 +62,7 @@ test('settings, any speed, locked settings and the window size come back', () =>
   const c_cc = readTermios(slave).c_cc.slice()
   c_cc[VINTR] = 0x1d
   c_cc[VMIN] = 200
-  set(slave, { c_cc, c_cflag: 0o10000 | 0o60, c_ispeed: 31250, c_ospeed: 31250, c_lflag: 0o105073 })
+  set(slave, { c_cc, c_cflag: BOTHER | (BOTHER << IBSHIFT) | 0o60, c_ispeed: 1234, c_ospeed: 31250, c_lflag: 0o105073 })
   const locked = termiosBytes({
     ...readTermios(slave),
     c_iflag: 0o400,
@@ -74,7 +76,7 @@ test('settings, any speed, locked settings and the window size come back', () =>
   const before = readSettings(slave)
   const [m, s] = through(master, slave)
   expect(readSettings(s)).toEqual(before)
-  expect(readSettings(m)!.termios.c_ospeed).toBe(31250)
+  expect(readSettings(m)!.termios).toMatchObject({ c_ispeed: 1234, c_ospeed: 31250 })
 })
 
 test('packet mode, lock, exclusive use, owner, mode and status flags come back', () => {
@@ -147,6 +149,65 @@ test.each([64, 257, 1000, 1792, 4096])('all that both directions hold comes back
   expect(all(m) === text(printed)).toBe(true)
 })
 
+const lineOf = (length: number, last = '\n'): string =>
+  Array.from({ length }, (_, i) => 'abcdefghijklm'[(i * i) % 13]).join('') + last
+
+// Lines as long as they come, and at the end one that is still being typed. With echo, the other direction fills too.
+const canonical = [
+  { name: 'short lines', text: lineOf(79), end: '\n' },
+  { name: 'empty lines', text: '\n', end: '\n' },
+  { name: 'long lines', text: lineOf(1500), end: '\n' },
+  { name: 'lines that a return ends', text: lineOf(200, '\r'), end: '\r' },
+  { name: 'lines that end of file ends', text: lineOf(300, '\x04'), end: '\x04' },
+]
+for (const { name, text, end } of canonical)
+  test.each([0o105073, 0o105063])(`canonical mode, filled with ${name} (c_lflag %i)`, c_lflag => {
+    const { master, slave } = newPair()
+    set(slave, { c_lflag })
+    must('fcntl', master, 4, O_NONBLOCK)
+    let typed = 0
+    for (let n; (n = write(master, text.slice(typed % text.length))) > 0; typed += n) pollFile(slave)
+    expect(typed).toBeGreaterThan(10_000)
+    const [m, s] = through(master, slave)
+    const all = text.repeat(Math.ceil(typed / text.length)).slice(0, typed)
+    const lines = all.split(end)
+    const partly = lines.pop()!
+    const given = end === '\x04' ? '' : '\n'
+    const read = readLines(s)
+    for (const [i, line] of read.entries()) expect([i, line]).toEqual([i, `${lines[i]}${given}`])
+    expect(read.length).toBe(lines.length)
+    for (let got; typeof (got = readOnce(m)) === 'string' && got !== '';);
+    write(m, 'and ended\n')
+    expect(readLines(s)).toEqual([`${partly}and ended\n`])
+  })
+
+const readOnce = (fd: number): string | number => ((pollFile(fd) & POLLIN) === 0 ? -11 : read(fd))
+
+/** Lines, as long as more of them come; the kernel goes on with its work in between. */
+function readLines(slave: number): string[] {
+  const lines: string[] = []
+  while ((pollFile(slave, POLLIN, 100) & POLLIN) !== 0) lines.push(String(read(slave)))
+  return lines
+}
+
+test('a line that is longer than the buffer is cut off where it was', () => {
+  const twins = [newPair(), newPair()].map(({ master, slave }) => {
+    write(master, lineOf(9000, ''))
+    // Each look moves more of it into the line discipline, where what is too much is dropped.
+    for (let look = 0; look < 20; look++) pollFile(slave, POLLIN, 5)
+    return [master, slave] as [number, number]
+  }) as [[number, number], [number, number]]
+  const restored = through(...twins[0])
+  later(...twins[1])
+  const [line, same] = [restored, twins[1]].map(([master, slave]) => {
+    write(master, '\n')
+    pollFile(slave, POLLIN, 1000)
+    return read(slave)
+  })
+  expect(String(same).length).toBeGreaterThan(4000)
+  expect(line === same).toBe(true)
+})
+
 test('a new pair takes as much as an image may say', () => {
   const { master, slave } = newPair()
   later(master, slave)
@@ -154,7 +215,7 @@ test('a new pair takes as much as an image may say', () => {
   must('fcntl', master, 4, O_NONBLOCK)
   const bytes = new Uint8Array(QUEUE_MAX).fill(0x41)
   refill(atOnce, master, slave, readTermios(slave), {
-    input: splitInput([], bytes),
+    input: splitInput([], bytes, 0),
     output: bytes,
     status: 0,
     stopped: false,
