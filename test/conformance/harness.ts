@@ -35,8 +35,8 @@ const [SIGKILL, SIGCONT] = [9, 18]
 export const patience_ms = 20_000
 
 export const program = process.env['BARDO'] ?? join(projectRoot, 'bardo')
-const programs = { dump: process.env['BARDO_DUMP'] ?? program, restore: process.env['BARDO_RESTORE'] ?? program }
-type Verb = keyof typeof programs
+const usual = { dump: process.env['BARDO_DUMP'] ?? program, restore: process.env['BARDO_RESTORE'] ?? program }
+type Verb = keyof typeof usual
 
 const statusWord = new Arena(4096)
 
@@ -123,9 +123,13 @@ export class Run {
   #keep = true
   readonly #others = new Set(childrenOf(process.pid))
 
-  constructor(workload: Workload) {
+  readonly #programs: Readonly<Record<Verb, string>>
+
+  /** `programs` name others for one half or both. */
+  constructor(workload: Workload, programs: Partial<Record<Verb, string>> = {}) {
     becomeReaper()
     this.workload = workload
+    this.#programs = { ...usual, ...programs }
     this.folder = mkdtempSync(join(tmpdir(), `bardo-${workload.name}-`))
     // Workloads change their user.
     chmodSync(this.folder, 0o777)
@@ -179,7 +183,7 @@ export class Run {
 
   /** Restores as the job of a shell; `more` are words as a shell takes them. */
   async restoreIn(window: { type(text: string): void }, images: string, more: string): Promise<void> {
-    const words = quoted([programs.restore, 'restore', '-D', images, '-v4', '-o', 'restore.log'])
+    const words = quoted([this.#programs.restore, 'restore', '-D', images, '-v4', '-o', 'restore.log'])
     appendFileSync(this.path('commands'), `${words} ${more}\n`)
     window.type(`${words} ${more}\n`)
     const log = join(images, 'restore.log')
@@ -243,7 +247,7 @@ export class Run {
     more: readonly string[],
     terminal?: number,
   ): Promise<Ended & { log: string }> {
-    const command = [programs[verb], verb, '-D', images, '-v4', '-o', `${verb}.log`, ...more]
+    const command = [this.#programs[verb], verb, '-D', images, '-v4', '-o', `${verb}.log`, ...more]
     appendFileSync(this.path('commands'), `${quoted(command)}\n`)
     const ended = await run(command, terminal === undefined ? {} : { terminal })
     const logFile = join(images, `${verb}.log`)
