@@ -419,7 +419,9 @@ class Planner {
         )
     }
     for (const { pgid } of this.#tree.groupHelpers) if (this.#host.pidTaken(pgid)) taken.add(pgid)
-    for (const pid of taken)
+    for (const deed of [...this.#tree.deeds.values()].flat())
+      if (deed.do === 'helper' && this.#host.pidTaken(deed.sid)) taken.add(deed.sid)
+    for (const pid of this.#host.stillTaken(taken))
       this.#report.add(
         new BardoError('refused', `pid ${pid} is in use`, {
           where: `process ${pid} "${this.#host.nameOf(pid)}" has it`,
