@@ -8,7 +8,7 @@ import { progress } from '../base/progress.ts'
 import { ImageWriter } from '../image/writer.ts'
 import type { mm_entry } from '../image/messages/mm.ts'
 import { BOOT_SIZE } from '../linux/arch/x86-64.ts'
-import { AT_FDCWD } from '../linux/constants.ts'
+import { AT_FDCWD, FD_CLOEXEC, F_GETFD } from '../linux/constants.ts'
 import type { FlaggedMapping } from '../linux/proc/smaps.ts'
 import { readFile } from '../linux/sys.ts'
 import { FilterTable } from '../kinds/task/seccomp.ts'
@@ -227,12 +227,21 @@ function survey(
 ): void {
   const { facts, answers, ids } = one
   const task = { pid: facts.pid, comm: facts.comm, filesId: ids.files_id }
-  if (one.first.files) files.descriptors(task)
+  if (one.first.files) files.descriptors(task, fd => closesOnExec(one, fd))
   one.exe = report.collect(() => files.named(task, 'exe')) ?? 0
   one.cwd = report.collect(() => files.named(task, 'cwd')) ?? 0
   one.root = report.collect(() => files.named(task, 'root')) ?? 0
   one.saved = memory.survey(facts, one.leftBehind, answers.process.brk)
   one.cores = report.collect(() => coresOf(facts, answers, { ...ids, ...OWN_NAMESPACES }, filters)) ?? []
+}
+
+function closesOnExec({ remote, facts }: Dumped, fd: number): boolean {
+  const { leader } = facts.process
+  using table = remote.table(leader)
+  const answer = table.call('fcntl', [fd, F_GETFD])
+  table.run()
+  leader.giveBack()
+  return (table.result(answer) & FD_CLOEXEC) !== 0
 }
 
 /** What of a task stands in the way before anything is asked of it. */

@@ -75,7 +75,7 @@ function collect(pids: readonly number[], more: { externals?: External[]; ghostL
     hasSession: () => true,
     hasTask: id => pids.includes(id),
   })
-  for (const [i, pid] of pids.entries()) files.descriptors({ pid, comm: 'test', filesId: i + 1 })
+  for (const [i, pid] of pids.entries()) files.descriptors({ pid, comm: 'test', filesId: i + 1 }, () => false)
   files.finish()
   writer.finish()
   const images = new ImageDirectory(imagesFd)

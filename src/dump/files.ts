@@ -1,13 +1,14 @@
 // The open files of the tree: every descriptor of every task, and files that tasks reach in other ways (programs,
 // mappings, working directories). What is the same for all kinds is done here, once: numbers, sharing, flags, owners.
 import { BardoError, type Report } from '../base/errors.ts'
+import { log } from '../base/log.ts'
 import { externalKey, type DumpOptions, type External } from '../base/options.ts'
 import { fd_types, type fdinfo_entry, type file_entry } from '../image/messages/files.ts'
 import type { fown_entry } from '../image/messages/fown.ts'
 import type { ImageWriter } from '../image/writer.ts'
 import { kindOfFile, notYetDumped, stateOfNamed, typeOf } from '../kinds/fd/index.ts'
 import type { FileView, Limit, TaskSession } from '../kinds/kind.ts'
-import { AT_FDCWD, FD_CLOEXEC, F_DUPFD_CLOEXEC, F_OWNER_PGRP, O_CLOEXEC } from '../linux/constants.ts'
+import { AT_FDCWD, FD_CLOEXEC, F_DUPFD_CLOEXEC, F_GETFL, F_OWNER_PGRP, O_CLOEXEC } from '../linux/constants.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseFdinfo, type Fdinfo } from '../linux/proc/fdinfo.ts'
@@ -62,6 +63,8 @@ export class FileCollector {
   readonly images: ImageWriter
   readonly #report: Report
   readonly #externals: ReadonlySet<string>
+  /** Those of them that were met. */
+  readonly #met = new Set<string>()
   readonly #kept: number[] = []
   readonly #atEnd: { readonly place: string; readonly save: () => void }[] = []
   readonly #shared = new Map<string, unknown>()
@@ -84,9 +87,10 @@ export class FileCollector {
 
   /**
    * Saves the descriptors of a task, which is stopped; once for all tasks that share a table (`filesId`). What cannot
-   * be saved goes to the report, and the others are saved nonetheless.
+   * be saved goes to the report, and the others are saved nonetheless. `closesOnExec` asks the task itself about one,
+   * where nothing else tells.
    */
-  descriptors(task: FileHolder & { readonly filesId: number }): void {
+  descriptors(task: FileHolder & { readonly filesId: number }, closesOnExec: (fd: number) => boolean): void {
     if (this.#tables.has(task.filesId)) return
     this.#tables.set(task.filesId, task.pid)
     using table = new DescriptorTable(task)
@@ -95,24 +99,28 @@ export class FileCollector {
     for (const fd of table.numbers()) {
       const entry = this.#guard(
         () => table.placeOf(fd),
-        () => this.#descriptor(table, fd),
+        () => this.#descriptor(table, fd, closesOnExec),
       )
       if (entry !== undefined) this.images.add('FDINFO', [task.filesId], entry)
     }
   }
 
-  #descriptor(table: DescriptorTable, fd: number): fdinfo_entry | undefined {
+  #descriptor(table: DescriptorTable, fd: number, closesOnExec: (fd: number) => boolean): fdinfo_entry | undefined {
     using ours = table.copy(fd)
     const stat = statOfOurs(ours.fd)
     const fdinfo = table.fdinfo(fd)
     const { description, isNew } = this.#descriptions.find(table.pid, fd, stat.dev, stat.ino)
+    // Of a description that has O_CLOEXEC itself, fdinfo shows it whatever the descriptor has
+    // (test/kernel/tty-peer-cloexec.test.ts).
+    const shown = fdinfo.flags & O_CLOEXEC
+    const own = shown === 0 ? 0 : must('fcntl', ours.fd, F_GETFL) & O_CLOEXEC
     if (isNew) {
-      const flags = fdinfo.flags & ~O_CLOEXEC
+      const flags = (fdinfo.flags & ~O_CLOEXEC) | own
       const view = new View(this, ours.fd, stat, table.link(fd), flags, fdinfo, () => table.placeOf(fd), table.pid)
       description.type = this.#save(view)
       description.id = view.id
     } else if (description.id === 0) return undefined // Told when it was met first.
-    const flags = (fdinfo.flags & O_CLOEXEC) === 0 ? 0 : FD_CLOEXEC
+    const flags = (own === 0 ? shown !== 0 : closesOnExec(fd)) ? FD_CLOEXEC : 0
     return { id: description.id, flags, type: description.type, fd }
   }
 
@@ -179,6 +187,7 @@ export class FileCollector {
   finish(): void {
     for (const { place, save } of this.#atEnd) this.#guard(() => place, save)
     this.#atEnd.length = 0
+    this.#warnOfUnmet()
     for (const entry of this.#writtenLast.splice(0).toReversed()) this.images.add('FILES', [], entry)
     this.#shared.clear()
     this.#named.clear()
@@ -231,7 +240,19 @@ export class FileCollector {
   }
 
   isExternal(external: External): boolean {
-    return this.#externals.has(externalKey(external))
+    const key = externalKey(external)
+    const found = this.#externals.has(key)
+    if (found) this.#met.add(key)
+    return found
+  }
+
+  /** A terminal that was named by a slip is none of the tree's, and the one that was meant may be a pair in the image. */
+  #warnOfUnmet(): void {
+    for (const external of this.parts.options.externals) {
+      const key = externalKey(external)
+      if (external.kind === 'tty' && !this.#met.has(key))
+        log.warn('dump/files', `--external '${key}': no process of the tree has this terminal open`)
+    }
   }
 
   #guard<T>(place: () => string, step: () => T): T | undefined {

@@ -243,7 +243,9 @@ export class FilePlan {
       try {
         return step()
       } catch (thrown) {
-        throw thrown instanceof BardoError ? thrown.about(this.placeOf(id)) : thrown
+        // One that is thrown again, for another file of the same object, was told with the place of the first.
+        const isNew = thrown instanceof BardoError && !this.report.findings.includes(thrown)
+        throw isNew ? thrown.about(this.placeOf(id)) : thrown
       }
     })
   }

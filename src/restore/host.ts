@@ -5,8 +5,9 @@ import { AT_FDCWD, EBADF, ENOENT, ESRCH, F_GETFD, PR_GET_SECUREBITS, RLIMIT_NOFI
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import type { Limit } from '../linux/proc/limits.ts'
+import { parseStat } from '../linux/proc/stat.ts'
 import { parseStatus } from '../linux/proc/status.ts'
-import { must, readFile, scratch } from '../linux/sys.ts'
+import { must, readFile, scratch, sys } from '../linux/sys.ts'
 import { credentialsOf } from '../kinds/task/credentials.ts'
 import { readAffinity } from '../kinds/task/scheduling.ts'
 
@@ -15,6 +16,11 @@ const CAP_SYS_RESOURCE = 24n
 export type Host = {
   pidTaken(pid: number): boolean
   nameOf(pid: number): string
+  /**
+   * Those of these pids that stay in use. Who has ended keeps its pid until its parent has heard of that: a restore right
+   * behind the dump of hundreds comes before it has heard of all. It waits as long as they become fewer.
+   */
+  stillTaken(pids: Iterable<number>): number[]
   readonly limits: readonly Limit[]
   /** Whether hard limits may be raised (CAP_SYS_RESOURCE). */
   readonly maySetLimits: boolean
@@ -51,8 +57,8 @@ export function readHost(): Host {
   let oom_score_adj: number | undefined
   let restoresTimerIds: boolean | undefined
   return {
-    // Of processes and of threads; no path is walked for it.
-    pidTaken: pid => syscall(NR.getpgid, pid) !== -ESRCH,
+    pidTaken,
+    stillTaken,
     nameOf: pid => textOf(readFile(AT_FDCWD, `/proc/${pid}/comm`, [ENOENT, ESRCH]) ?? new Uint8Array()).trim(),
     limits,
     maySetLimits: ((status.capEff >> CAP_SYS_RESOURCE) & 1n) === 1n,
@@ -87,6 +93,30 @@ function readLimits(): Limit[] {
   })
   scratch.release(mark)
   return limits
+}
+
+/** Of processes and of threads; no path is walked for it. */
+const pidTaken = (pid: number): boolean => syscall(NR.getpgid, pid) !== -ESRCH
+
+const REAPING_PATIENCE_MS = 1000
+const LOOK_NS = 5_000_000
+
+function stillTaken(pids: Iterable<number>): number[] {
+  let left = [...pids]
+  for (let change = performance.now(); performance.now() < change + REAPING_PATIENCE_MS;) {
+    const now = left.filter(pidTaken)
+    if (now.length < left.length) change = performance.now()
+    left = now
+    // Who lives does not go by itself.
+    if (!left.some(hasEnded)) break
+    sys('nanosleep', new Uint8Array(BigInt64Array.of(0n, BigInt(LOOK_NS)).buffer), 0)
+  }
+  return left
+}
+
+function hasEnded(pid: number): boolean {
+  const stat = readFile(AT_FDCWD, `/proc/${pid}/stat`, [ENOENT, ESRCH])
+  return stat === undefined || ['Z', 'X'].includes(parseStat(stat).state)
 }
 
 function raiseDescriptors(limit: Limit): number {

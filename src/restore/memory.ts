@@ -63,12 +63,22 @@ export class MemoryPlan {
   readonly #parked: readonly ParkedPart[]
   readonly #report: Report
   readonly #pages: PagesFiles
+  /** Whose copy a task is when it is born: mostly its parent's. */
+  readonly #motherOf: (task: Task) => Task | undefined
   readonly #layouts = new Map<Task, Mapped[]>()
   readonly #vdsos = new Map<Task, Vdso>()
   readonly #sizes: Map<string, number>
 
-  constructor(at: RestoreBuild, places: Places, parked: readonly ParkedPart[], tasks: readonly Task[], report: Report) {
+  constructor(
+    at: RestoreBuild,
+    places: Places,
+    parked: readonly ParkedPart[],
+    tasks: readonly Task[],
+    report: Report,
+    motherOf: (task: Task) => Task | undefined,
+  ) {
     this.#at = at
+    this.#motherOf = motherOf
     this.#places = places
     this.#parked = parked
     this.#report = report
@@ -91,11 +101,12 @@ export class MemoryPlan {
   make(task: Task): void {
     const purpose = { what: `memory of ${whereOf(task)}`, phase: 'tasks' } as const
     const say = this.#at.task(task.pid, purpose)
-    const inherited = task.parent === undefined ? [] : (this.#layouts.get(task.parent) ?? [])
+    const mother = this.#motherOf(task)
+    const inherited = mother === undefined ? [] : (this.#layouts.get(mother) ?? [])
     const { park } = this.#places
     const vdso = this.#chooseVdso(task)
     this.#vdsos.set(task, vdso)
-    const born = task.parent === undefined ? vdso : this.#vdsos.get(task.parent)!
+    const born = mother === undefined ? vdso : this.#vdsos.get(mother)!
 
     const kept = new Map<vma_entry, Mapped>()
     const byStart = new Map(inherited.map(mapped => [mapped.vma.start, mapped]))
@@ -147,11 +158,12 @@ export class MemoryPlan {
     const vdso = this.#vdsos.get(task)
     for (const [bit, parts] of this.#partsByKind()) {
       const wanted = find(task.vmas, bit)
-      const has = task.parent === undefined ? undefined : find(theirs, bit)
+      const mother = this.#motherOf(task)
+      const has = mother === undefined ? undefined : find(theirs, bit)
       // Ours stays where it was parked when jumps lead to it, or goes back there from where the parent has it.
       if (vdso === 'jumps') {
         const { park } = this.#places
-        const moved = task.parent !== undefined && this.#vdsos.get(task.parent) === 'moved'
+        const moved = mother !== undefined && this.#vdsos.get(mother) === 'moved'
         let inner = 0
         for (const { size, offset } of parts) {
           if (moved && has !== undefined) plan.toPark.push({ from: Number(has.start) + inner, size, offset })
@@ -160,7 +172,7 @@ export class MemoryPlan {
         }
         continue
       }
-      if (task.parent !== undefined && has === undefined) {
+      if (mother !== undefined && has === undefined) {
         if (wanted !== undefined)
           this.#report.add(
             new BardoError('unsupported', 'a task has a vdso and its parent has none', { where: whereOf(task) }),
@@ -299,7 +311,7 @@ export class MemoryPlan {
     const say = this.#at.task(task.pid, purpose)
     const runs: Run[] = []
     const mine = new Cursor(task.pages.runs)
-    const theirs = new Cursor(task.parent?.pages.runs ?? [])
+    const theirs = new Cursor(this.#motherOf(task)?.pages.runs ?? [])
     for (const mapped of layout) {
       const { vma } = mapped
       const [start, end] = [Number(vma.start), Number(vma.end)]
@@ -311,7 +323,12 @@ export class MemoryPlan {
         continue
       }
       const parent = hasOwnPages(vma) ? theirs.within(start, end) : []
-      const { write, drop } = this.#pages.differences(task.pages.pagesId, wanted, task.parent!.pages.pagesId, parent)
+      const { write, drop } = this.#pages.differences(
+        task.pages.pagesId,
+        wanted,
+        this.#motherOf(task)!.pages.pagesId,
+        parent,
+      )
       if (write.length > 0 && (mapped.prot & PROT_WRITE) === 0) {
         mapped.prot |= PROT_WRITE
         say.call('mprotect', start, end - start, mapped.prot)
@@ -326,7 +343,8 @@ export class MemoryPlan {
   #chooseVdso(task: Task): Vdso {
     const find = (bit: number): vma_entry | undefined => task.vmas.find(vma => (vma.status & bit) !== 0)
     const [old, vvar] = [find(STATUS.VDSO), find(STATUS.VVAR)]
-    const bornWithJumps = task.parent !== undefined && this.#vdsos.get(task.parent) === 'jumps'
+    const mother = this.#motherOf(task)
+    const bornWithJumps = mother !== undefined && this.#vdsos.get(mother) === 'jumps'
     const bytes = old && this.#oldVdso(task, old)
     if (old === undefined || bytes === undefined) return bornWithJumps && old !== undefined ? 'jumps' : 'moved'
     const sizes = this.#partsByKind().map(([, parts]) => parts.reduce((sum, part) => sum + part.size, 0))
@@ -400,9 +418,10 @@ export class MemoryPlan {
   /** The fields of the address space and the program's file: before the task has children, who inherit them. */
   #fields(task: Task): void {
     const { mm } = task
-    if (task.parent !== undefined && sameFields(mm, task.parent.mm)) return
+    const mother = this.#motherOf(task)
+    if (mother !== undefined && sameFields(mm, mother.mm)) return
     const say = this.#at.task(task.pid, { what: `memory of ${whereOf(task)}`, phase: 'tasks' })
-    const exe = task.parent?.mm.exe_file_id === mm.exe_file_id ? undefined : this.#at.mapped(mm.exe_file_id, O_RDONLY)
+    const exe = mother?.mm.exe_file_id === mm.exe_file_id ? undefined : this.#at.mapped(mm.exe_file_id, O_RDONLY)
     const auxv = say.memory(new Uint8Array(BigUint64Array.from(mm.mm_saved_auxv).buffer))
     say.call('prctl', PR_SET_MM, PR_SET_MM_MAP, this.#mmMap(task, auxv, exe && say.borrow(exe)), MM_MAP_SIZE, 0)
     say.done()

@@ -22,6 +22,7 @@ import {
   CLONE_PARENT,
   EACCES,
   EPERM,
+  ESRCH,
   O_CLOEXEC,
   O_WRONLY,
   PR_SET_CHILD_SUBREAPER,
@@ -32,6 +33,7 @@ import {
   SIGPIPE,
   SIGXFSZ,
 } from '../linux/constants.ts'
+import { sys } from '../linux/sys.ts'
 import { ProgramBuilder } from '../program/build.ts'
 import type { Passed, Phase, Places, Program, Purpose } from '../program/program.ts'
 import { parkedParts } from '../program/spawn.ts'
@@ -43,7 +45,7 @@ import { TASK_STOPPED, whereOf, type Image, type Task } from './load.ts'
 import { MemoryPlan } from './memory.ts'
 import { PHASES } from './order.ts'
 import { choosePlaces } from './places.ts'
-import { planTree, type TreePlan } from './sessions.ts'
+import { childrenOf, planTree, type Adoption, type TreePlan } from './sessions.ts'
 
 /** Signals that the runtime ignores, and that exec hands on. */
 const IGNORED_BY_RUNTIME: ReadonlySet<number> = new Set([SIGPIPE, SIGXFSZ])
@@ -57,6 +59,30 @@ export function planRestore(
 ): Program {
   return new Planner(image, images, options, host, report).plan()
 }
+
+/** What of `mother` a child has in common with it, not a copy: CLONE_FILES, CLONE_FS. */
+const sharedWith = (mother: Task, { ids, zombie }: Task): number =>
+  mother.zombie || zombie
+    ? 0
+    : (ids.files_id === mother.ids.files_id ? CLONE_FILES : 0) | (ids.fs_id === mother.ids.fs_id ? CLONE_FS : 0)
+
+/** The same of a helper, so that those whom it bears can have it. */
+const sharedByAny = (mother: Task, children: readonly Task[]): number =>
+  children.reduce((flags, child) => flags | sharedWith(mother, child), 0)
+
+/** Ids for helpers: neither of the image, nor in use here. */
+function freePids(tasks: readonly Task[]): () => number {
+  const taken = new Set(tasks.flatMap(({ pid, sid, pgid, threads }) => [pid, sid, pgid, ...threads]))
+  let last = Math.max(...taken)
+  return () => {
+    do last = last >= PID_MAX ? PID_MIN : last + 1
+    while (taken.has(last) || sys('kill', last, 0) !== -ESRCH)
+    return last
+  }
+}
+
+/** Every kernel has these; those below are for what starts with the machine (RESERVED_PIDS). */
+const [PID_MIN, PID_MAX] = [301, 0x7fff]
 
 class Planner {
   readonly #image: Image
@@ -93,8 +119,18 @@ class Planner {
       host,
       report,
     )
-    this.#memory = new MemoryPlan(this.#build, this.#places, parked, image.tasks, report)
-    this.#tree = planTree(image.root, image.tasks, options.shellJob, report)
+    this.#tree = planTree(image.root, image.tasks, options.shellJob, report, freePids(image.tasks))
+    this.#memory = new MemoryPlan(this.#build, this.#places, parked, image.tasks, report, this.#motherOf)
+  }
+
+  /** Helpers that bore children of others, who get those when the helpers end: in the order of their own birth. */
+  readonly #helpers: { readonly adopter: Task; readonly helper: number; readonly reaper: number }[] = []
+
+  /** The task whose copy a new one is. */
+  readonly #motherOf = (task: Task): Task | undefined => {
+    const mother = this.#tree.mothers.get(task) ?? task.parent
+    // A zombie has the memory that it was born with.
+    return mother?.zombie === true ? this.#motherOf(mother) : mother
   }
 
   plan(): Program {
@@ -132,21 +168,30 @@ class Planner {
       kind: 'root',
       sibling: this.#options.sibling,
     })
-    const queue: Task[] = [root]
-    for (let next = 0; next < queue.length; next++) {
-      const task = queue[next]!
-      if (task.zombie) continue
-      this.#report.collect(() => this.#memory.make(task))
-      this.#placesOf(task)
+    // In the order in which they are born, which is not always that of parents and children.
+    const born = new Set([root])
+    for (const task of born) {
+      if (!task.zombie) {
+        this.#report.collect(() => this.#memory.make(task))
+        this.#placesOf(task)
+      }
       const makers = new Map<number, Task>()
       for (const deed of this.#tree.deeds.get(task) ?? []) {
         if (deed.do === 'setsid') {
           this.#say(task, 'tasks', 'session').call('setsid')
           this.#build.sayAsLeader(task.pid)
         } else if (deed.do === 'clone') this.#clone(task, deed.child, task.pid, makers)
-        else this.#helper(task, deed.sid, deed.children)
+        else if (deed.do === 'helper') this.#helper(task, deed.sid, deed.adoptions)
+        else for (const adoption of deed.adoptions) this.#bear(task, task.pid, adoption)
+        for (const child of childrenOf(deed)) born.add(child)
       }
-      queue.push(...task.children)
+    }
+    for (const { adopter, helper, reaper } of this.#helpers.toReversed()) {
+      const purpose = this.#purpose(adopter, 'tasks', `helper ${helper}`)
+      const say = this.#build.task(adopter.pid, purpose)
+      say.call('prctl', PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+      this.#program.end(purpose, helper, 0, reaper)
+      say.call('prctl', PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
     }
   }
 
@@ -158,28 +203,39 @@ class Planner {
       return
     }
     const files = child.ids.files_id
-    const sibling = files === task.ids.files_id ? undefined : makers.get(files)
-    const from = sibling ?? task
-    const flags =
-      (files === from.ids.files_id ? CLONE_FILES : 0) |
-      (child.ids.fs_id === from.ids.fs_id ? CLONE_FS : 0) |
-      (sibling === undefined ? 0 : CLONE_PARENT)
+    const isMothers = (sharedWith(task, child) & CLONE_FILES) !== 0
+    const sibling = isMothers ? undefined : makers.get(files)
+    const flags = sharedWith(sibling ?? task, child) | (sibling === undefined ? 0 : CLONE_PARENT)
     this.#program.spawn(purpose, sibling?.pid ?? maker, child.pid, { kind: 'child', flags })
-    if (sibling === undefined && files !== task.ids.files_id) makers.set(files, child)
+    if (sibling === undefined && !isMothers) makers.set(files, child)
   }
 
-  /** A session whose leader is gone: a helper leads it, bears its members and ends; they come to `task`, the subreaper. */
-  #helper(task: Task, sid: number, children: readonly Task[]): void {
+  /** A session whose leader is gone: a helper leads it, and bears its members. */
+  #helper(task: Task, sid: number, adoptions: readonly Adoption[]): void {
     const purpose = this.#purpose(task, 'tasks', `helper for session ${sid}`)
-    const say = this.#build.task(task.pid, purpose)
-    say.call('prctl', PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    this.#program.spawn(purpose, task.pid, sid, { kind: 'child', flags: 0 })
+    const all = adoptions.flatMap(({ children }) => children)
+    this.#program.spawn(purpose, task.pid, sid, { kind: 'child', flags: sharedByAny(task, all) })
     this.#build.task(sid, purpose).call('setsid')
     this.#build.sayAsLeader(sid)
+    this.#helpers.push({ adopter: task, helper: sid, reaper: task.pid })
+    for (const adoption of adoptions) {
+      if (adoption.pid === sid) this.#bearAs(task, adoption)
+      else this.#bear(task, sid, adoption)
+    }
+  }
+
+  /** `maker`, a copy of `mother` or herself, makes a helper in its session, which bears children of others. */
+  #bear(mother: Task, maker: number, adoption: Adoption): void {
+    const { adopter, pid, children } = adoption
+    const purpose = this.#purpose(adopter, 'tasks', 'helper')
+    this.#program.spawn(purpose, maker, pid, { kind: 'child', flags: sharedByAny(mother, children) })
+    this.#helpers.push({ adopter, helper: pid, reaper: maker })
+    this.#bearAs(mother, adoption)
+  }
+
+  #bearAs(mother: Task, { children, pid }: Adoption): void {
     const makers = new Map<number, Task>()
-    for (const child of children) this.#clone(task, child, sid, makers)
-    this.#program.end(purpose, sid, 0, task.pid)
-    say.call('prctl', PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    for (const child of children) this.#clone(mother, child, pid, makers)
   }
 
   #groups(): void {
@@ -223,9 +279,9 @@ class Planner {
   /** Root, working directory and umask: before the task has children, who inherit them. */
   #placesOf(task: Task): void {
     const { root_id, cwd_id, umask } = task.fs
-    const born = task.parent?.fs
+    const born = this.#motherOf(task)?.fs
     if (born !== undefined && born.root_id === root_id && born.cwd_id === cwd_id && born.umask === umask) return
-    if (task.parent !== undefined && task.parent.ids.fs_id === task.ids.fs_id) return
+    if (this.#tree.mothers.get(task) === undefined && task.parent?.ids.fs_id === task.ids.fs_id) return
     const say = this.#say(task, 'tasks', 'directories')
     const rootName = (this.#build.fileState(root_id)?.state as reg_file_entry | undefined)?.name
     if (root_id !== born?.root_id && (rootName !== '/' || born !== undefined || this.#options.root !== undefined)) {
@@ -363,7 +419,9 @@ class Planner {
         )
     }
     for (const { pgid } of this.#tree.groupHelpers) if (this.#host.pidTaken(pgid)) taken.add(pgid)
-    for (const pid of taken)
+    for (const deed of [...this.#tree.deeds.values()].flat())
+      if (deed.do === 'helper' && this.#host.pidTaken(deed.sid)) taken.add(deed.sid)
+    for (const pid of this.#host.stillTaken(taken))
       this.#report.add(
         new BardoError('refused', `pid ${pid} is in use`, {
           where: `process ${pid} "${this.#host.nameOf(pid)}" has it`,

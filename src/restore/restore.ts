@@ -16,7 +16,7 @@ import { readHost } from './host.ts'
 import { loadImage } from './load.ts'
 import { planRestore } from './plan.ts'
 import { giveSize, openChoice, putOn, type ChosenTerminal } from './terminal.ts'
-import { standIns } from '../kinds/tty/outside.ts'
+import { givenForNone, standIns } from '../kinds/tty/outside.ts'
 
 /** What was done, for stats-restore; moments in milliseconds. */
 type Times = { start: number; forked: number; end: number }
@@ -83,6 +83,7 @@ function prepare(asked: RestoreOptions, choice: ChosenTerminal | undefined): Pre
   const host = readHost()
   progress.stage('planning')
   const program = planRestore(image, images, options, host, report)
+  for (const finding of givenForNone(images, options)) report.add(finding)
   report.throwIfAny('cannot restore the tree')
   const pids = new Set(image.tasks.map(({ pid }) => pid))
   const ours = standIns(images, options, pid => pids.has(pid))

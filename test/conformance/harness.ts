@@ -35,8 +35,8 @@ const [SIGKILL, SIGCONT] = [9, 18]
 export const patience_ms = 20_000
 
 export const program = process.env['BARDO'] ?? join(projectRoot, 'bardo')
-const programs = { dump: process.env['BARDO_DUMP'] ?? program, restore: process.env['BARDO_RESTORE'] ?? program }
-type Verb = keyof typeof programs
+const usual = { dump: process.env['BARDO_DUMP'] ?? program, restore: process.env['BARDO_RESTORE'] ?? program }
+type Verb = keyof typeof usual
 
 const statusWord = new Arena(4096)
 
@@ -82,6 +82,9 @@ async function gone(pids: readonly number[], others: ReadonlySet<number>): Promi
   )
 }
 
+/** Words as a shell takes them. */
+const quoted = (words: readonly string[]): string => words.map(word => `'${word}'`).join(' ')
+
 export interface Ended {
   readonly exitCode: number
   readonly output: string
@@ -120,9 +123,13 @@ export class Run {
   #keep = true
   readonly #others = new Set(childrenOf(process.pid))
 
-  constructor(workload: Workload) {
+  readonly #programs: Readonly<Record<Verb, string>>
+
+  /** `programs` name others for one half or both. */
+  constructor(workload: Workload, programs: Partial<Record<Verb, string>> = {}) {
     becomeReaper()
     this.workload = workload
+    this.#programs = { ...usual, ...programs }
     this.folder = mkdtempSync(join(tmpdir(), `bardo-${workload.name}-`))
     // Workloads change their user.
     chmodSync(this.folder, 0o777)
@@ -159,6 +166,32 @@ export class Run {
       return readFileSync(this.path('ready'), 'utf8').endsWith('\n') || undefined
     })
     // From its ready() to its wait it has a few microseconds to go.
+    await sleep(20)
+    this.remember()
+  }
+
+  /** Starts the workload as the job of a shell, by typing into its window. */
+  async startIn(window: { type(text: string): void }, ...args: string[]): Promise<void> {
+    window.type(`${quoted([build(this.workload), this.folder, ...args])}\n`)
+    this.pid = await until(
+      `${this.workload.name} is ready`,
+      () => Number(/^(\d+)\n/.exec(readFileSync(this.path('ready'), 'utf8'))?.[1] ?? 0) || undefined,
+    )
+    await sleep(20)
+    this.remember()
+  }
+
+  /** Restores as the job of a shell; `more` are words as a shell takes them. */
+  async restoreIn(window: { type(text: string): void }, images: string, more: string): Promise<void> {
+    const words = quoted([this.#programs.restore, 'restore', '-D', images, '-v4', '-o', 'restore.log'])
+    appendFileSync(this.path('commands'), `${words} ${more}\n`)
+    window.type(`${words} ${more}\n`)
+    const log = join(images, 'restore.log')
+    await until('the tree runs in the window', () => {
+      const text = existsSync(log) ? readFileSync(log, 'utf8') : ''
+      if (text.includes('Error')) throw new Error(text.split('\n').slice(-25).join('\n'))
+      return text.includes('Restored process') || undefined
+    })
     await sleep(20)
     this.remember()
   }
@@ -214,8 +247,8 @@ export class Run {
     more: readonly string[],
     terminal?: number,
   ): Promise<Ended & { log: string }> {
-    const command = [programs[verb], verb, '-D', images, '-v4', '-o', `${verb}.log`, ...more]
-    appendFileSync(this.path('commands'), `${command.map(word => `'${word}'`).join(' ')}\n`)
+    const command = [this.#programs[verb], verb, '-D', images, '-v4', '-o', `${verb}.log`, ...more]
+    appendFileSync(this.path('commands'), `${quoted(command)}\n`)
     const ended = await run(command, terminal === undefined ? {} : { terminal })
     const logFile = join(images, `${verb}.log`)
     return { ...ended, log: existsSync(logFile) ? readFileSync(logFile, 'utf8') : '' }
@@ -232,7 +265,11 @@ export class Run {
     // Held open for reading and writing: whoever comes to its wait later goes through as well.
     this.#held.push(openSync(this.path('go'), constants.O_RDWR | constants.O_NONBLOCK))
     const status = await until(`${this.workload.name} ends after its go`, () => {
-      if (this.#original === undefined) return reap(this.pid)
+      if (this.#original === undefined) {
+        const status = reap(this.pid)
+        // A shell's job gives its status to the shell.
+        return status === 'other' ? (exists(this.pid) ? undefined : 0) : status
+      }
       const { exitCode, signalCode } = this.#original
       return exitCode ?? (signalCode === null ? undefined : 128)
     })

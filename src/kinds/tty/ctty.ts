@@ -8,14 +8,16 @@ import { openFlags } from '../fd/path.ts'
 import { isHungUp } from './device.ts'
 import { CRIU_INDEX, idsOf, realDevice, saveInfo, sessionOn, type Info } from './info.ts'
 import { leaderOutside, refuseTerminal } from './limits.ts'
-import { chosenFor, givenFor, jobTerminal, missing, openGiven, restoreOn } from './outside.ts'
+import { chosenFor, givenFor, jobTerminal, missing, openGiven, realOf, restoreOn } from './outside.ts'
 import { nameOf, openSlaveOn } from './pty.ts'
 
 const DEV_TTY = '/dev/tty'
 
 /** The terminal that the caller named as outside, if it is the one behind this descriptor. */
 const namedOutside = (view: FileView, real_rdev: number): { readonly dev: number } | undefined =>
-  view.options.externals.find(one => one.kind === 'tty' && one.rdev === real_rdev) as { dev: number } | undefined
+  view.options.externals.find(one => one.kind === 'tty' && one.rdev === real_rdev && view.isExternal(one)) as
+    | { dev: number }
+    | undefined
 
 export function dumpCtty(view: FileView): number {
   const hung = isHungUp(view.ours)
@@ -34,13 +36,12 @@ export function restoreCtty(file: tty_file_entry, info: Info, at: Build): Slot<'
   // Opened by the session's leader, when it has the terminal: then it is what it was, under its own name.
   if (info.sid !== 0 && at.hasTask(info.sid))
     return at.openInTask(info.sid, 'terminals', 'openat', AT_FDCWD, path, openFlags(file.flags), 0)
-  const real = { ...info, rdev: info.real_rdev ?? info.rdev, dev: info.real_dev ?? info.dev }
-  const given = givenFor(real, at) ?? chosenFor(info, at)
+  const given = givenFor(realOf(info), at) ?? chosenFor(info, at)
   if (given !== undefined) return restoreOn(given, file, info, at)
   const slave = info.real_rdev === undefined ? undefined : openSlaveOn(at, info.real_rdev, file.flags)
   if (slave !== undefined) return slave
   const job = jobTerminal(at)
-  if (job === undefined) throw missing(real)
+  if (job === undefined) throw missing(info, at)
   return hasControllingTerminal()
     ? at.open('openat', AT_FDCWD, DEV_TTY, openFlags(file.flags), 0)
     : openGiven(job, file.flags, at)

@@ -17,12 +17,14 @@ import {
 import { must, refusal, sys } from '../../linux/sys.ts'
 import { ask, pollFile, readSome } from './device.ts'
 import { atOnce } from './hands.ts'
-import { endsLine, joined, NO_INPUT, splitInput, type Line } from './queue.ts'
+import { endsLine, joined, NO_INPUT, PROCESSED_MAX, splitInput, type Line } from './queue.ts'
 import { refill, start, type Queues } from './refill.ts'
 import {
   DISABLED,
   EXTPROC,
   ICANON,
+  ICRNL,
+  IGNCR,
   isCanonical,
   IXON,
   termiosBytes,
@@ -34,6 +36,7 @@ import {
   type Termios,
 } from './termios.ts'
 
+const RETURN = 0x0d
 const READ_SIZE = 64 << 10
 
 /**
@@ -43,6 +46,9 @@ const READ_SIZE = 64 << 10
 export function readQueues(master: number, slave: number, termios: Termios, packet: boolean): Queues {
   const quick = peek(master, slave, termios)
   if (typeof quick !== 'string') return { ...quick, packet }
+  // What was typed a moment ago may still be on its way to the line discipline: it shall be processed as the program's
+  // settings want, before they are changed. Nothing tells when it was, where something waits to be read already.
+  atOnce.pause()
   const taken: Taken = { status: 0, output: [], lines: [], rest: [] }
   let stopped = false
   try {
@@ -79,7 +85,7 @@ const queuesOf = (
   stopped: boolean,
   packet: boolean,
 ): Queues => ({
-  input: splitInput(lines, joined(rest)),
+  input: splitInput(lines, joined(rest), termios.c_cc[VEOF]!),
   output: joined(output),
   status,
   stopped,
@@ -149,11 +155,18 @@ function takeEchoes(master: number, slave: number, packet: boolean, taken: Taken
   taken.status = status
 }
 
-/** The settings under which what still waits in front of the line discipline is taken as it is. */
+/**
+ * The settings under which what still waits in front of the line discipline is taken as it is. What ends a line still
+ * does: of a line that is longer than the buffer, all that is too much is thrown away.
+ */
 function quietTermios(termios: Termios, canonical: boolean): Termios {
   const c_cc = termios.c_cc.slice()
-  for (const special of [VEOF, VEOL, VEOL2]) c_cc[special] = DISABLED
-  if (!canonical) {
+  if (canonical) {
+    // A return that would be taken for a newline ends a line too, and shall stay what it is.
+    const free = [VEOL, VEOL2].find(one => c_cc[one] === DISABLED)
+    if ((termios.c_iflag & (ICRNL | IGNCR)) === ICRNL && free !== undefined) c_cc[free] = RETURN
+  } else {
+    for (const special of [VEOF, VEOL, VEOL2]) c_cc[special] = DISABLED
     c_cc[VMIN] = 1
     c_cc[VTIME] = 0
   }
@@ -167,10 +180,17 @@ function quietTermios(termios: Termios, canonical: boolean): Termios {
   }
 }
 
-/** Each read gives one line. */
+/** Each read gives one line: first those that the program's settings have ended, then those that ours do. */
 function takeLines(slave: number, termios: Termios, taken: Taken): void {
-  set(slave, quietTermios(termios, true))
-  readAll(slave, bytes => taken.lines.push({ bytes, eof: !endsLine(termios, bytes[bytes.length - 1]) }))
+  const quiet = quietTermios(termios, true)
+  set(slave, quiet)
+  let used = 0
+  readAll(slave, bytes => {
+    used += bytes.length
+    const eof = !endsLine(used < PROCESSED_MAX ? termios : quiet, bytes[bytes.length - 1])
+    if (eof) used++
+    taken.lines.push({ bytes, eof })
+  })
 }
 
 function takeRest(slave: number, termios: Termios, taken: Taken): void {

@@ -15,6 +15,8 @@ export interface Hands<F> {
   takeByte(file: F): void
   /** Waits until what was written to the other end is in `file`'s line discipline, which holds it all. */
   settle(file: F): void
+  /** Waits as long as the kernel takes to process a few bytes; nothing tells when it has. */
+  pause(): void
 }
 
 /**
@@ -54,8 +56,9 @@ export const atOnce: Hands<number> = {
   },
   settle(file) {
     pollFile(file, POLLIN, PATIENCE_MS)
-    must('nanosleep', timespec(SETTLE_NS), 0)
+    atOnce.pause()
   },
+  pause: () => void must('nanosleep', timespec(SETTLE_NS), 0),
 }
 
 const timespec = (ns: number): Uint8Array => new Uint8Array(BigInt64Array.of(0n, BigInt(ns)).buffer)
@@ -83,6 +86,7 @@ export const said = (at: Build): Hands<Slot<'fd'>> => ({
     const waits = new Uint8Array(8)
     new DataView(waits.buffer).setInt16(4, POLLIN, true)
     at.call('ppoll', at.memory(waits, [{ offset: 0, slot: file }]), 1, 0, 0, 0)
-    at.call('nanosleep', at.memory(timespec(SETTLE_NS)), 0)
+    said(at).pause()
   },
+  pause: () => void at.call('nanosleep', at.memory(timespec(SETTLE_NS)), 0),
 })

@@ -38,7 +38,7 @@ function restoreTerminal(file: tty_file_entry, at: Build): Slot<'fd'> {
     ? undefined
     : (givenFor(info, at) ?? (isOpenCtty(info) ? undefined : chosenFor(info, at)))
   if (given !== undefined) return restoreOn(given, file, info, at)
-  if (info.type === TtyType.EXT_TTY) throw missing(info)
+  if (info.type === TtyType.EXT_TTY) throw missing(info, at)
   if (isMaster(info)) return restoreMaster(file, info, at)
   if (info.settings === undefined) return restoreHungUp(file, info, at)
   switch (info.type) {
@@ -46,7 +46,7 @@ function restoreTerminal(file: tty_file_entry, at: Build): Slot<'fd'> {
       const slave = restoreSlave(file, info, at)
       if (slave !== undefined) return slave
       const job = jobTerminal(at)
-      if (job === undefined) throw missing(info)
+      if (job === undefined) throw missing(info, at)
       return restoreOn(job, file, info, at)
     }
     case TtyType.CTTY:

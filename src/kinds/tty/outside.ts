@@ -109,7 +109,7 @@ export function standIns(
     const isJob = info.settings !== undefined && (!isLine || (info.sid !== 0 && !hasTask(info.sid)))
     const outside = isOutside(info, infos) && !(options.terminal !== undefined && isSpared(info, options))
     const given =
-      givenFor({ ...info, rdev: info.real_rdev ?? info.rdev, dev: info.real_dev ?? info.dev }, at) ??
+      givenFor(realOf(info), at) ??
       (outside
         ? (options.terminal ?? (isJob && info.type !== TtyType.EXT_TTY ? jobTerminal(at) : undefined))
         : undefined)
@@ -125,7 +125,7 @@ export function jobTerminal(at: Choice): Given | undefined {
   if (fd !== undefined) return checked({ fd, as: `--shell-job with descriptor ${fd}` })
   throw new BardoError('usage', 'there is no terminal to restore the job on', {
     why: '--shell-job puts it on the terminal of standard input, output or error, and none of them is one',
-    hint: "run it on a terminal, or under script(1): script -qc 'bardo restore …' /dev/null",
+    hint: 'run it on a terminal, or give it one: --tty new (shown by bardo attach), or --tty /dev/pts/N',
   })
 }
 
@@ -143,14 +143,52 @@ function checked(given: Given): Given {
   })
 }
 
-/** What the caller has to add for a terminal that nothing stands for. */
-export function missing(info: tty_info_entry): BardoError {
-  const key = externalKey(nameOfTerminal(info.rdev, info.dev ?? 0))
-  const isJob = info.type !== TtyType.EXT_TTY
-  return new BardoError('usage', `no terminal is given for ${key}`, {
-    why: isJob ? 'its other end was not in the tree' : 'it was outside the tree when that was dumped',
-    hint: `give one of your descriptors: --inherit-fd 'fd[1]:${key}'${isJob ? ', or the terminal that you are on: --shell-job (-j)' : ''}`,
-  })
+const keyOf = (info: tty_info_entry): string => externalKey(nameOfTerminal(info.rdev, info.dev ?? 0))
+
+/** The terminal behind `/dev/tty`; any other is what it is. */
+export const realOf = (info: Info): Info => ({
+  ...info,
+  rdev: info.real_rdev ?? info.rdev,
+  dev: info.real_dev ?? info.dev,
+})
+
+const missingOnce: Maker<number, BardoError> = {
+  name: 'absence of terminal',
+  make(id, at) {
+    const info = infosOf(at).get(id)
+    const key = keyOf(realOf(info))
+    const isJob = info.type !== TtyType.EXT_TTY
+    return new BardoError('usage', `no terminal is given for ${key}`, {
+      why: isJob ? 'its other end was not in the tree' : 'it was outside the tree when that was dumped',
+      hint: `give one of your descriptors: --inherit-fd 'fd[1]:${key}'${isJob ? ', or the terminal that you are on: --shell-job (-j)' : ''}`,
+    })
+  },
+}
+
+/** What the caller has to add for a terminal that nothing stands for: one error, whatever number of files it has. */
+export const missing = (info: Info, at: Build): BardoError => at.get(missingOnce, info.id)
+
+/** Terminals of ours that stand for none of the image: a slip, and what should have been said. */
+export function givenForNone(images: ImageDirectory, { inherited }: RestoreOptions): BardoError[] {
+  const given = inherited.filter(({ resource }) => resource.kind === 'tty')
+  if (given.length === 0) return []
+  const infos = new Infos(images.readAny('TTY_INFO'), [])
+  const all = [...infos.all].filter(info => !isMaster(info))
+  // Any terminal may be replaced, but those that have to be are what can have been meant.
+  const known = new Set(all.flatMap(info => [keyOf(info), keyOf(realOf(info))]))
+  const outside = new Set(all.filter(info => isOutside(info, infos)).map(info => keyOf(realOf(info))))
+  const unmatched = given.filter(({ key }) => !known.has(key))
+  const open = [...outside].filter(key => !given.some(one => one.key === key))
+  return unmatched.map(
+    ({ fd, key }) =>
+      new BardoError('usage', `--inherit-fd 'fd[${fd}]:${key}' is for a terminal that the image does not have`, {
+        why:
+          outside.size === 0
+            ? 'it has none from outside'
+            : `from outside it has ${[...outside].join(', ')}${open.length === 0 ? ', all given' : ''}`,
+        hint: open.length === 0 ? 'leave it out' : open.map(one => `--inherit-fd 'fd[${fd}]:${one}'`).join(' or '),
+      }),
+  )
 }
 
 /** A description of its own of a terminal of ours, with settings and session as they were. */

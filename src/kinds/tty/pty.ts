@@ -269,9 +269,12 @@ export function restoreMaster(file: tty_file_entry, info: Info, at: Build): Slot
   return master
 }
 
-/** Opens a slave for the tree. Unlike open, TIOCGPTPEER would leave O_CLOEXEC among the flags of the description. */
+/**
+ * Opens a slave for the tree. Unlike open, TIOCGPTPEER leaves O_CLOEXEC among the flags of the description: so it is
+ * given where the description had it.
+ */
 function openSlave(at: Build, master: Slot<'fd'>, flags: number): Slot<'fd'> {
-  const slave = at.open('ioctl', master, TIOCGPTPEER, openFlags(flags) & ~O_CLOEXEC)
+  const slave = at.open('ioctl', master, TIOCGPTPEER, (openFlags(flags) & ~O_CLOEXEC) | (flags & O_CLOEXEC))
   at.call('fcntl', slave, F_SETFD, FD_CLOEXEC)
   return slave
 }

@@ -22,7 +22,7 @@ export const NO_INPUT: Input = { lines: [], rest: new Uint8Array(), unprocessed:
 
 /** What the buffer of a line discipline holds (N_TTY_BUF_SIZE less one). */
 export const PROCESSED_MAX = 4095
-/** All that one direction can hold: the buffer, and what waits in front of it. Found by trying; see queue.test.ts. */
+/** All that one direction can hold: the buffer, and what waits in front of it. Found by trying; see pty.test.ts. */
 export const QUEUE_MAX = 22528
 
 const NEWLINE = 0x0a
@@ -48,15 +48,17 @@ export const endsLine = (termios: Termios, byte: number | undefined): boolean =>
 
 /**
  * Tells what was processed from what was not yet: a buffer takes from what waits in front of it only when it was full,
- * so exactly the first bytes up to its size were in it. `lines` and `rest` are as they were read while nothing was special.
+ * so exactly the first bytes up to its size were in it. `lines` and `rest` are as they were read while nothing was special
+ * but what ends lines; `eof` is the character that did so where a line says it.
  */
-export function splitInput(lines: readonly Line[], rest: Uint8Array): Input {
+export function splitInput(lines: readonly Line[], rest: Uint8Array, eof: number): Input {
   const kept: Line[] = []
   let used = 0
   for (const [index, line] of lines.entries()) {
     const cells = line.bytes.length + (line.eof ? 1 : 0)
     if (used + cells > PROCESSED_MAX) {
-      const tail = joined([...lines.slice(index).map(({ bytes }) => bytes), rest])
+      const typed = lines.slice(index).flatMap(one => (one.eof ? [one.bytes, Uint8Array.of(eof)] : [one.bytes]))
+      const tail = joined([...typed, rest])
       return { lines: kept, rest: tail.slice(0, PROCESSED_MAX - used), unprocessed: tail.slice(PROCESSED_MAX - used) }
     }
     kept.push(line)
@@ -93,7 +95,7 @@ export function inputOfEntry(entry: tty_data_entry, termios: Termios): Input {
   const unprocessed = data.slice(processed)
   if (!isCanonical(termios))
     return {
-      ...splitInput([], data.slice(0, processed)),
+      ...splitInput([], data.slice(0, processed), DISABLED),
       unprocessed: joined([data.slice(PROCESSED_MAX, processed), unprocessed]),
     }
   const ends =
@@ -118,18 +120,23 @@ function endsFoundIn(data: Uint8Array, termios: Termios): number[] {
   return ends
 }
 
-/** A piece of typing that the line discipline takes as it is, with the two characters that are not in it. */
-export type Typing = { readonly bytes: Uint8Array; readonly special: Special }
+/** A piece of typing that the line discipline takes as it is, with the characters that are not in it. */
+export type Typing = {
+  readonly bytes: Uint8Array
+  readonly special: Special
+  /** It leaves room for the character that tells that all of it was processed. */
+  readonly hasRoom: boolean
+}
 
 /** The control characters while one types. `quote` makes the next character an ordinary one. */
 export type Special = { readonly stop: number; readonly start: number; readonly quote: number; readonly eof: number }
 
-/** The last bytes of a full buffer would leave no room for the characters that follow them. */
+/** How many bytes the buffer may have for one more character to be processed, and for the next to be seen. */
 const TYPED_MAX = PROCESSED_MAX - 3
 
 /**
- * What has to be typed for `input` to be there again, and what must be typed later as if by hand, because the buffer
- * would be full.
+ * What has to be typed for `input` to be there again, and what must be typed later as if by hand: what no line
+ * discipline had processed, or a new one has no room for.
  */
 export function typingOf(
   input: Input,
@@ -148,35 +155,42 @@ function typeLines(input: Input, termios: Termios): { typing: Typing[]; byHand: 
   ]
   const special: Special = { stop, start, quote, eof }
   const quoted = new Set([...ends.filter(byte => byte !== DISABLED), stop, start, quote, eof])
-  const typed: number[] = []
-  const put = (bytes: Uint8Array): void => {
-    for (const byte of bytes) {
-      if (quoted.has(byte)) typed.push(quote)
-      typed.push(byte)
-    }
+  const [early, late, byHand]: [number[], number[], number[]] = [[], [], []]
+  let cells = 0
+  const put = (byte: number, isSpecial: boolean, later = [byte]): void => {
+    const to = cells < TYPED_MAX ? early : cells < PROCESSED_MAX ? late : undefined
+    cells++
+    if (to === undefined) byHand.push(...later)
+    else if (!isSpecial && quoted.has(byte)) to.push(quote, byte)
+    else to.push(byte)
   }
-  for (const line of input.lines) {
-    put(line.eof ? line.bytes : line.bytes.subarray(0, -1))
-    typed.push(line.eof ? eof : line.bytes[line.bytes.length - 1]!)
+  const ownEof = termios.c_cc[VEOF]!
+  for (const { bytes, eof: ended } of input.lines) {
+    for (const byte of ended ? bytes : bytes.subarray(0, -1)) put(byte, false)
+    if (ended) put(eof, true, ownEof === DISABLED ? [] : [ownEof])
+    else put(bytes[bytes.length - 1]!, true)
   }
-  const before = input.lines.reduce((sum, line) => sum + line.bytes.length + (line.eof ? 1 : 0), 0)
-  const room = Math.max(0, TYPED_MAX - before)
-  put(input.rest.subarray(0, room))
-  const byHand = joined([input.rest.subarray(room), input.unprocessed])
-  return { typing: typed.length > 0 ? [{ bytes: Uint8Array.from(typed), special }] : [], byHand }
+  for (const byte of input.rest) put(byte, false)
+  const typing = [
+    { bytes: Uint8Array.from(early), special, hasRoom: true },
+    { bytes: Uint8Array.from(late), special, hasRoom: false },
+  ].filter(({ bytes }) => bytes.length > 0)
+  return { typing, byHand: joined([Uint8Array.from(byHand), input.unprocessed]) }
 }
 
 /** Without canonical mode nothing can be quoted: so each piece lacks two bytes, which stop and start can be. */
 function typeBytes({ rest, unprocessed }: Input): { typing: Typing[]; byHand: Uint8Array } {
   const typing: Typing[] = []
-  const end = Math.min(rest.length, TYPED_MAX)
-  let from = 0
-  while (from < end) {
+  const end = Math.min(rest.length, PROCESSED_MAX)
+  for (let from = 0; from < end;) {
+    const hasRoom = from < TYPED_MAX
+    const last = hasRoom ? Math.min(end, TYPED_MAX) : end
     const present = new Set<number>([DISABLED])
     let to = from
-    while (to < end && (present.has(rest[to]!) || present.size < 0x100 - 2)) present.add(rest[to++]!)
+    while (to < last && (present.has(rest[to]!) || present.size < 0x100 - 2)) present.add(rest[to++]!)
     const [stop, start] = unusedBytes(present, [0x13, 0x11]) as [number, number]
-    typing.push({ bytes: rest.slice(from, to), special: { stop, start, quote: DISABLED, eof: DISABLED } })
+    const special = { stop, start, quote: DISABLED, eof: DISABLED }
+    typing.push({ bytes: rest.slice(from, to), special, hasRoom })
     from = to
   }
   return { typing, byHand: joined([rest.subarray(end), unprocessed]) }

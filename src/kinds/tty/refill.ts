@@ -80,8 +80,13 @@ export function refill<F>(hands: Hands<F>, master: F, slave: F, termios: Termios
   const { typing, byHand } = typingOf(input, termios)
   const set = (settings: Termios): void => hands.ioctl(slave, TCSETS2, termiosBytes(settings))
   if (stopped) start(hands, slave)
-  for (const { bytes, special } of typing) {
+  for (const { bytes, special, hasRoom } of typing) {
     set(typingTermios(termios, special))
+    if (!hasRoom) {
+      hands.write(master, bytes)
+      hands.pause()
+      continue
+    }
     // With EXTPROC every byte is taken as it is, under any settings: there is nothing to wait for, and nothing stops.
     if ((termios.c_lflag & EXTPROC) !== 0) {
       hands.write(master, bytes)

@@ -12,7 +12,7 @@ const CC_WORDS = 19
 
 /** Indexes into c_cc. */
 export const [VINTR, VEOF, VTIME, VMIN, VSTART, VSTOP, VEOL, VLNEXT, VEOL2] = [0, 4, 5, 6, 8, 9, 11, 15, 16] as const
-export const IXON = 0o2000
+export const [IGNCR, ICRNL, IXON] = [0o200, 0o400, 0o2000] as const
 export const [ISIG, ICANON, ECHO, IEXTEN, EXTPROC] = [0o1, 0o2, 0o10, 0o100000, 0o200000] as const
 /** A control character that is switched off. */
 export const DISABLED = 0
