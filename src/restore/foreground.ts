@@ -131,6 +131,8 @@ export class Foreground {
   /** Whether the job has the terminal from us: while we are in the background, it has not. */
   #given = false
   #guard: Guard | undefined
+  #signals: SignalPipe | undefined
+  #ttin: Uint8Array | undefined
 
   /** Remembers how terminals are. */
   constructor(terminals: readonly Used[]) {
@@ -162,6 +164,8 @@ export class Foreground {
   [Symbol.dispose](): void {
     this.#putBack(this.#saved)
     this.#guard?.[Symbol.dispose]()
+    this.#signals?.[Symbol.dispose]()
+    if (this.#ttin !== undefined) putAction(SIGTTIN, this.#ttin)
     if (this.#terminal !== undefined) must('rt_sigprocmask', SIG_SETMASK, this.#mask, 0, 8)
   }
 
@@ -189,8 +193,12 @@ export class Foreground {
     for (const saved of this.#saved) if (isTerminal(saved.fd)) saved.sizeOfJob = readWinsize(saved.fd)
   }
 
-  /** The tree runs: from here on terminals are put in order even if we are killed. */
-  guard(): void {
+  /** The tree runs, with `root`, our child: signals are the job's from here on, and terminals are put in order even if we are killed. */
+  begin(root: number): void {
+    this.#signals = new SignalPipe([...FORWARDED, SIGCHLD, SIGCONT, SIGTSTP, SIGWINCH])
+    forwardEarly(root)
+    // Of a group that is ours too, when we are in the background: we stop when we have put the terminal in order.
+    this.#ttin = setAction(SIGTTIN, SIG_IGN)
     if (this.#saved.length === 0) return
     this.#guard = new Guard(this.#saved.map(({ fd }) => fd))
     this.#tellGuard()
@@ -207,25 +215,18 @@ export class Foreground {
     )
   }
 
-  /** Waits until `root`, our child, has ended; its status. Stops with it, unless it `startsStopped` on purpose, and goes on with it. */
+  /** Waits until `root` has ended; its status. Stops with it, unless it `startsStopped` on purpose, and goes on with it. */
   wait(root: number, startsStopped: boolean): number {
+    const signals = this.#signals!
     let isStopped = startsStopped
-    using signals = new SignalPipe([...FORWARDED, SIGCHLD, SIGCONT, SIGTSTP, SIGWINCH])
-    forwardEarly(root)
-    // Of a group that is ours too, when we are in the background: we stop when we have put the terminal in order.
-    setAction(SIGTTIN, SIG_IGN)
-    try {
-      for (;;) {
-        const stops = isStopped ? WCONTINUED : WUNTRACED
-        const change = changeOf(root, WNOHANG | WALL | (this.#terminal === undefined ? 0 : stops))
-        if (change.status !== undefined) return change.status
-        if (change.continued) isStopped = false
-        if (change.stopped !== undefined) this.#stop(root, change.stopped)
-        poll([{ fd: signals.fd, events: POLLIN }])
-        for (let signal = signals.next(); signal !== undefined; signal = signals.next()) this.#forward(signal, root)
-      }
-    } finally {
-      setAction(SIGTTIN, SIG_DFL)
+    for (;;) {
+      const stops = isStopped ? WCONTINUED : WUNTRACED
+      const change = changeOf(root, WNOHANG | WALL | (this.#terminal === undefined ? 0 : stops))
+      if (change.status !== undefined) return change.status
+      if (change.continued) isStopped = false
+      if (change.stopped !== undefined) this.#stop(root, change.stopped)
+      poll([{ fd: signals.fd, events: POLLIN }])
+      for (let signal = signals.next(); signal !== undefined; signal = signals.next()) this.#forward(signal, root)
     }
   }
 

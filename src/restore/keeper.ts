@@ -78,6 +78,7 @@ export function keepAndShow(pty: Pty, place: Place, root: number, first: First):
   }
   if (shown !== 'ended') return 0
   using waiting = new Foreground([])
+  waiting.begin(root)
   return waiting.wait(root, first.startsStopped)
 }
 

@@ -58,7 +58,7 @@ export async function restore(asked: RestoreOptions, isRunning: () => Promise<vo
     throw error
   }
   times.end = performance.now()
-  if (!options.detached) foreground?.guard()
+  if (!options.detached && keeper === undefined) foreground?.begin(program.root)
   log.info(() => `Restored process ${program.root}`)
   try {
     writeStats(options.workFd, times, program)

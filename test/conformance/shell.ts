@@ -1,13 +1,16 @@
 // An interactive shell in a window of its own: what a user has in front of him.
 import { Terminal as Emulator } from '@xterm/headless'
-import { closeSync, openSync, readFileSync } from 'node:fs'
-import { sleep, until } from './harness.ts'
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { program, sleep, until } from './harness.ts'
 import { syscall } from '../../src/linux/ffi.ts'
 import { NR } from '../../src/linux/nr.ts'
+import { readTermios } from '../../src/kinds/tty/device.ts'
 import { Terminal } from './terminal.ts'
 import { treeOf } from './visible-state.ts'
 
 const [SIGKILL, WNOHANG, WALL] = [9, 1, 0x40000000]
+
+const ISIG = 1
 
 const environment = {
   PATH: '/usr/bin:/bin',
@@ -59,6 +62,16 @@ export class Window {
     this.terminal.say(text)
   }
 
+  /** Whether every key goes to the program, ^C and the like included: a shell at its prompt leaves those to the kernel. */
+  get isRaw(): boolean {
+    return (readTermios(this.terminal.slave).c_lflag & ISIG) === 0
+  }
+
+  /** Waits until the window shows another terminal than its own. */
+  async isShowing(): Promise<void> {
+    await until('another terminal is shown', () => this.isRaw || undefined, 10_000)
+  }
+
   [Symbol.dispose](): void {
     this.terminal[Symbol.dispose]()
   }
@@ -102,6 +115,32 @@ export class Shell extends Window {
     super[Symbol.dispose]()
   }
 }
+
+/** Dumps what `shell` runs as its job. */
+export async function dumpJob(shell: Shell, images: string): Promise<number> {
+  const pid = await shell.job()
+  const dumped = Bun.spawnSync([program, 'dump', '-j', '-D', images, '-o', 'dump.log', '-v4', '-t', String(pid)])
+  if (dumped.exitCode !== 0) throw new Error(`dump: ${dumped.stderr.toString()}`)
+  // As the image has them: /proc may miss some while the tree runs.
+  await areGone(readdirSync(images).flatMap(file => Number(/^core-(\d+)\.img$/.exec(file)?.[1]) || []))
+  return pid
+}
+
+/** Reads a key at a time, without echo: the settings that a careless program leaves behind. */
+export const RAW = `python3 -c '
+import sys, tty, os, signal
+tty.setraw(0, 1)
+signal.signal(signal.SIGWINCH, lambda *_: os.write(1, b"size %d\\r\\n" % os.get_terminal_size().columns))
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"term\\r\\n"))
+os.write(1, b"ready\\r\\n")
+while 1:
+  try: key = os.read(0, 1)
+  except InterruptedError: continue
+  if key == b"q": os._exit(7)
+  if key == b"k": os.kill(os.getpid(), 9)
+  if key == b"z": os.kill(os.getpid(), signal.SIGTSTP)
+  os.write(1, b"<%s>\\r\\n" % key)
+'`
 
 export const childOf = (pid: number): number | undefined =>
   Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]) || undefined
