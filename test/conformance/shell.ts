@@ -33,10 +33,16 @@ export class Window {
     this.terminal = new Terminal(rows, columns)
   }
 
-  /** The lines of the screen, without spaces at their ends. */
-  async screen(): Promise<string> {
+  /** An emulator that has got all that was written so far. */
+  async #emulator(): Promise<Emulator> {
     const emulator = new Emulator({ rows: this.rows, cols: this.columns, allowProposedApi: true })
     await new Promise<void>(resolve => emulator.write(Buffer.from(this.terminal.heard(), 'latin1'), resolve))
+    return emulator
+  }
+
+  /** The lines of the screen, without spaces at their ends. */
+  async screen(): Promise<string> {
+    const emulator = await this.#emulator()
     const { active } = emulator.buffer
     const lines = Array.from(
       { length: this.rows },
@@ -44,6 +50,17 @@ export class Window {
     )
     emulator.dispose()
     return lines.join('\n')
+  }
+
+  /** What programs have done to the emulator. */
+  async modes(): Promise<{ alternate: boolean; pasting: boolean }> {
+    const emulator = await this.#emulator()
+    const modes = {
+      alternate: emulator.buffer.active.type === 'alternate',
+      pasting: emulator.modes.bracketedPasteMode,
+    }
+    emulator.dispose()
+    return modes
   }
 
   /** Waits until the screen says `what`. */
