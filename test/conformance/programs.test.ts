@@ -274,7 +274,7 @@ for (const { name, file, command, before, after, own, lacks } of programs)
         expect(lacks, log.split('\n').slice(-20).join('\n')).toBeDefined()
         expect(reasons.filter(reason => !lacks!.test(reason))).toEqual([])
         // Killed, screen would leave its socket.
-        process.kill(pid, 'SIGTERM')
+        Bun.spawnSync(['screen', '-S', session, '-X', 'quit'])
         await areGone([pid])
         return console.log(`not restored: ${name}: ${reasons.join('; ')}`)
       }
