@@ -147,7 +147,8 @@ export class Foreground {
     this.#terminal = this.#saved.find(({ isControlling }) => isControlling)?.fd
     if (this.#terminal === undefined) return
     this.#given = shownGroup(this.#terminal) === this.#group
-    // Who is not in the foreground is stopped when it sets a terminal, unless it blocks the signal (tty_check_change).
+    // Who is not in the foreground is stopped when it sets a terminal, unless it blocks the signal (tty_check_change;
+    // test/kernel/tty-background-blocked.test.ts).
     // Ignored, it would be ignored in the restored tree too.
     this.#block(SIGTTOU)
   }

@@ -20,7 +20,11 @@ const F_DUPFD = 0
 
 const u32 = (value: number): number[] => [...new Uint8Array(Uint32Array.of(value).buffer)]
 
-/** In a group of its own, so that what is meant for ours does not stop or end it. */
+/**
+ * In a group of its own, so that what is meant for ours does not stop or end it. All signals are blocked, so that it may set the
+ * terminal from there (test/kernel/tty-background-blocked.test.ts); and it is woken before the shell is told that we are
+ * dead (test/kernel/killed-files-first.test.ts).
+ */
 function code(pipe: number): Uint8Array {
   const room = ADDRESS + ROOM_AT
   const parts = [

@@ -36,7 +36,7 @@ const HANDOVER_ms = 1000
 /** Connections that have said nothing yet. */
 const CALLERS_MAX = 16
 
-/** The descriptors of a keeper. The slave is open in it so that the terminal never hangs up before its root has ended. */
+/** The descriptors of a keeper. The slave is open in it so that the terminal never hangs up before its root has ended (test/kernel/tty-slave-held.test.ts). */
 const [MASTER, SLAVE, LISTENER, ENDED] = [3, 4, 5, 6]
 
 /** Starts ourselves anew as the keeper, in a session of its own; it gets what it keeps. */

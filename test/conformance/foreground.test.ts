@@ -1,8 +1,8 @@
 // A restore that stays with its job, as a shell does: ^Z, fg, bg, the user's own settings, signals, the exit status.
 import { expect, test } from 'bun:test'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { program, until } from './harness.ts'
-import { childOf, dumpJob, killTree, RAW, Shell, stateOf, Window } from './shell.ts'
+import { childOf, dumpedJob, dumpJob, killTree, RAW, Shell, stateOf, Window } from './shell.ts'
 import { treeOf } from './visible-state.ts'
 
 const limit_ms = 60_000
@@ -132,16 +132,6 @@ test(
   limit_ms,
 )
 
-/** A folder for an image, and a job that was dumped into it in a window that is closed by now. */
-async function dumped(command: string, ready: string | RegExp): Promise<{ images: string; pid: number }> {
-  const images = mkdtempSync('/tmp/bardo-foreground-')
-  using old = new Shell(24, 80)
-  await old.shows('$ ')
-  old.type(`${command}\n`)
-  await old.shows(ready)
-  return { images, pid: await dumpJob(old, images) }
-}
-
 const saysFinished = (images: string): boolean =>
   existsSync(`${images}/restore.log`) &&
   readFileSync(`${images}/restore.log`, 'utf8').includes('Restore finished successfully. Tasks resumed.')
@@ -152,7 +142,7 @@ const DEAF = `sh -c 'trap "echo caught" INT; trap "echo again" CONT; stty -echo;
 test(
   'a restore in the background leaves the terminal to who has it; fg gives it to the job, with its settings',
   async () => {
-    const { images, pid } = await dumped(RAW, /^ready/m)
+    const { images, pid } = await dumpedJob(RAW, /^ready/m)
     using now = new Shell(24, 80)
     try {
       await now.shows('$ ')
@@ -182,7 +172,7 @@ test(
 test(
   'what the kernel sends for keys reaches all of the job also when fg has told nobody; it ends in the background without a trace',
   async () => {
-    const { images, pid } = await dumped(DEAF, /^up/m)
+    const { images, pid } = await dumpedJob(DEAF, /^up/m)
     using now = new Shell(24, 80)
     try {
       await now.shows('$ ')
@@ -218,7 +208,7 @@ test(
 test(
   'a restore that is killed leaves the terminal as it was, and the job alone',
   async () => {
-    const { images, pid } = await dumped(DEAF, /^up/m)
+    const { images, pid } = await dumpedJob(DEAF, /^up/m)
     using now = new Shell(40, 111)
     try {
       await now.shows('$ ')
@@ -249,7 +239,7 @@ test(
 test(
   'the log says that the restore has finished when the tree runs; then nothing but the job is there, with its own files only',
   async () => {
-    const { images, pid } = await dumped(RAW, /^ready/m)
+    const { images, pid } = await dumpedJob(RAW, /^ready/m)
     using now = new Shell(40, 111)
     try {
       await now.shows('$ ')
@@ -275,7 +265,7 @@ test(
 test(
   "a detached restore of a shell's job leaves the shell a terminal in order",
   async () => {
-    const { images, pid } = await dumped(DEAF, /^up/m)
+    const { images, pid } = await dumpedJob(DEAF, /^up/m)
     using now = new Shell(40, 111)
     try {
       await now.shows('$ ')
@@ -283,6 +273,33 @@ test(
       await now.shows(/^echo /m)
       expect(['S', 'R']).toContain(String(stateOf(pid)))
     } finally {
+      killTree(pid)
+      rmSync(images, { recursive: true, force: true })
+    }
+  },
+  limit_ms,
+)
+
+test(
+  'where no shell could continue it, a ^Z does not stop the job for good; a window that is closed ends it, and the restore',
+  async () => {
+    const { images, pid } = await dumpedJob('cat', /cat/)
+    using now = new Window(40, 111)
+    const fd = openSync(now.terminal.path, 'r+')
+    const words = ['setsid', '-c', program, 'restore', '-j', '-D', images, '-o', 'restore.log', '-v4']
+    const restore = Bun.spawn(words, { stdio: [fd, fd, fd] })
+    closeSync(fd)
+    try {
+      await until('the tree runs', () => saysFinished(images) || undefined)
+      now.type('\x1a')
+      await now.shows('^Z')
+      now.type('typed\n')
+      await now.shows(/typed\ntyped/)
+      now.hangUp()
+      expect(await restore.exited).toBe(0)
+      await until('the job has ended', () => 'Z' === (stateOf(pid) ?? 'Z') || undefined)
+    } finally {
+      restore.kill('SIGKILL')
       killTree(pid)
       rmSync(images, { recursive: true, force: true })
     }

@@ -1,6 +1,6 @@
 // An interactive shell in a window of its own: what a user has in front of him.
 import { Terminal as Emulator } from '@xterm/headless'
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { program, sleep, until } from './harness.ts'
 import { syscall } from '../../src/linux/ffi.ts'
 import { NR } from '../../src/linux/nr.ts'
@@ -89,6 +89,11 @@ export class Window {
     await until('another terminal is shown', () => this.isRaw || undefined, 10_000)
   }
 
+  /** Closes the window: its shell, and what runs in it, hear of it from the kernel. */
+  hangUp(): void {
+    this.terminal.hangUp()
+  }
+
   [Symbol.dispose](): void {
     this.terminal[Symbol.dispose]()
   }
@@ -110,11 +115,6 @@ export class Shell extends Window {
     })
     closeSync(fd)
     this.pid = child.pid
-  }
-
-  /** Closes the window: its shell, and what runs in it, hear of it from the kernel. */
-  hangUp(): void {
-    this.terminal.hangUp()
   }
 
   /** The pid of its only child, when there is one. */
@@ -158,6 +158,40 @@ while 1:
   if key == b"z": os.kill(os.getpid(), signal.SIGTSTP)
   os.write(1, b"<%s>\\r\\n" % key)
 '`
+
+/** A job that was dumped in a window that is closed by now, and the new folder of its image. */
+export async function dumpedJob(command: string, ready: string | RegExp): Promise<{ images: string; pid: number }> {
+  const images = mkdtempSync('/tmp/bardo-job-')
+  using old = new Shell(24, 80)
+  await old.shows('$ ')
+  old.type(`${command}\n`)
+  await old.shows(ready)
+  return { images, pid: await dumpJob(old, images) }
+}
+
+/** Restores without a terminal. */
+export function restoreAway(images: string, kept: string, ...words: readonly string[]): void {
+  const restored = Bun.spawnSync([program, 'restore', ...words, '-D', images, '-o', 'restore.log', '-v4'], {
+    env: { ...process.env, XDG_RUNTIME_DIR: kept },
+    stdin: 'ignore',
+  })
+  if (restored.exitCode !== 0) throw new Error(`restore: ${restored.stderr.toString()}`)
+}
+
+/** The keeper of `pid`: a process that has its number among its words. */
+export function keeperOf(pid: number): number {
+  const found = readdirSync('/proc').filter(name => {
+    if (!/^\d+$/.test(name)) return false
+    try {
+      const words = readFileSync(`/proc/${name}/cmdline`, 'latin1').split('\0')
+      return words.includes('--keep-terminal') && words.some(word => word.endsWith(`/bardo/${pid}`))
+    } catch {
+      return false
+    }
+  })
+  if (found.length !== 1) throw new Error(`${found.length} processes keep the terminal of ${pid}`)
+  return Number(found[0])
+}
 
 export const childOf = (pid: number): number | undefined =>
   Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]) || undefined
