@@ -58,6 +58,7 @@ type Saved = {
   sizeOfJob?: winsize_entry
 }
 
+export const isControlling = (fd: number): boolean => shownGroup(fd) !== undefined
 const show = (fd: number, pgrp: number): number =>
   sys('ioctl', fd, TIOCSPGRP, new Uint8Array(Int32Array.of(pgrp).buffer))
 const setTermios = (fd: number, termios: Termios): number => sys('ioctl', fd, TCSETS2, termiosBytes(termios))
@@ -72,15 +73,18 @@ function familyOf(pid: number): { ppid: number; pgid: number; sid: number } | un
   return { ppid, pgid: pgrp, sid: session }
 }
 
-/** Whether a shell looks after our group: somebody in our session and in another group is the parent of one in it. */
+/**
+ * Whether a shell looks after our group: somebody in our session and in another group is the parent of one in it. What is outside
+ * of our pid namespace is 0 to us: a shell there cannot be told from another, and process 1 cannot be stopped.
+ */
 export function isUnderShell(): boolean {
   const [pgid, sid] = [must('getpgid', 0), must('getsid', 0)]
+  if (pgid === 0 || sid === 0) return false
   for (let family = familyOf(sys('getppid')); family !== undefined; family = familyOf(family.ppid)) {
     if (family.sid !== sid) return false
     if (family.pgid !== pgid) return true
   }
-  // A session that began outside of our pid namespace has no number here: who began it cannot be looked at.
-  return sid === 0
+  return false
 }
 
 /** Empty while it runs on; `stopped` is the signal that stopped it. */
@@ -141,8 +145,13 @@ export class Foreground {
       if (this.#saved.some(saved => saved.fd === fd)) continue
       const termios = termiosNow(fd)
       if (termios === undefined) continue
-      const isControlling = shownGroup(fd) !== undefined
-      this.#saved.push({ fd, isControlling, winsize: readWinsize(fd), termios, ofJob: info.settings?.termios })
+      this.#saved.push({
+        fd,
+        isControlling: isControlling(fd),
+        winsize: readWinsize(fd),
+        termios,
+        ofJob: info.settings?.termios,
+      })
     }
     this.#terminal = this.#saved.find(({ isControlling }) => isControlling)?.fd
     if (this.#terminal === undefined) return
@@ -173,8 +182,8 @@ export class Foreground {
   /** Whether what we do to our controlling terminal is not done to somebody who has it now. */
   #mayChange(): boolean {
     if (!this.#given) return false
-    const shown = shownGroup(this.#terminal!)
-    return shown !== undefined && shown !== this.#leaders
+    // Undefined where the tree's own session has taken it from ours: it is nobody else's then.
+    return shownGroup(this.#terminal!) !== this.#leaders
   }
 
   #putBack(terminals: readonly Saved[]): void {
@@ -247,8 +256,10 @@ export class Foreground {
   #continued(group: number): void {
     if (this.#terminal === undefined) return
     const shown = shownGroup(this.#terminal)
-    if (shown === this.#group && group > 0 && group !== this.#group) this.#give(group)
-    else if (this.#given && !this.#mayChange()) this.#given = false
+    if (shown === this.#group && group > 0 && group !== this.#group) {
+      this.#give(group)
+      sys('kill', -group, SIGCONT)
+    } else if (this.#given && !this.#mayChange()) this.#given = false
     this.#tellGuard()
   }
 
@@ -283,14 +294,15 @@ export class Foreground {
     const group = sys('getpgid', root)
     const wantsTerminal = signal === SIGTTIN || signal === SIGTTOU
     // It was in the background, and has been asked for: `fg` of a job that runs sends no signal.
-    if (wantsTerminal && shownGroup(terminal) === this.#group) {
+    if (wantsTerminal && this.#group !== 0 && shownGroup(terminal) === this.#group) {
       this.#give(group)
       this.#continue(root, group)
       return
     }
     if (!this.#isUnderShell) {
-      // Nobody would ever continue us. The kernel, too, does not let a ^Z stop a group that nobody looks after.
-      if (signal !== SIGSTOP) this.#continue(root, group)
+      // Nobody would ever continue us. The kernel, too, does not let a ^Z stop a group that nobody looks after. Who wants the
+      // terminal in the background gets it when we hear that we are continued.
+      if (signal === SIGTSTP) this.#continue(root, group)
       return
     }
     // The group to show again: of a shell that was dumped as a job, it may be one of its own jobs.

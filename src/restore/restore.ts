@@ -12,6 +12,7 @@ import type { Program } from '../program/program.ts'
 import { Runner } from '../program/run.ts'
 import { verifyProgram } from '../program/verify.ts'
 import { CpuPin } from '../tracee/pin.ts'
+import type * as Jobs from './foreground.ts'
 import { readHost } from './host.ts'
 import { loadImage } from './load.ts'
 import { planRestore } from './plan.ts'
@@ -39,11 +40,7 @@ export async function restore(asked: RestoreOptions, isRunning: () => Promise<vo
   }
   // Terminals cost those nothing who have none, and do not wait.
   const jobs = options.detached && used.length === 0 ? undefined : await import('./foreground.ts')
-  // A shell takes its terminal back when we end; who has none above him leaves the terminal to the job.
-  using foreground =
-    jobs === undefined || (options.detached && !jobs.isUnderShell())
-      ? undefined
-      : new jobs.Foreground(chosen.standIn?.isNew === true ? [] : used)
+  using foreground = jobs === undefined ? undefined : stayWith(jobs, used, options, chosen)
   // What could go wrong about a keeper goes wrong before there is a tree.
   const keeper = chosen.isKept ? await import('./keeper.ts') : undefined
   using place = keeper && new keeper.Place(program.root)
@@ -69,7 +66,7 @@ export async function restore(asked: RestoreOptions, isRunning: () => Promise<vo
   await isRunning()
   if (options.keepWinsize) foreground?.noteSizes()
   else if (options.finalState !== 'stopped' && used.length > 0)
-    (await import('./window-size.ts')).announceSizes(used, program.root, groups)
+    (await import('./windows.ts')).announceWindows(used, program.root, groups)
   const startsStopped = options.finalState === 'stopped'
   let status = 0
   if (chosen.receiver !== undefined) chosen.handOut(chosen.receiver)
@@ -78,6 +75,19 @@ export async function restore(asked: RestoreOptions, isRunning: () => Promise<vo
     status = keeper.keepAndShow(chosen.take(), place!, program.root, first)
   } else if (!options.detached) status = foreground!.wait(program.root, startsStopped)
   return { status: options.exitStatus ? status : 0 }
+}
+
+/** Who puts terminals in order when we end; undefined where nobody has to. */
+function stayWith(
+  jobs: typeof Jobs,
+  used: readonly Used[],
+  options: RestoreOptions,
+  chosen: Chosen,
+): Jobs.Foreground | undefined {
+  if (chosen.standIn?.isNew === true) return options.detached ? undefined : new jobs.Foreground([])
+  if (!options.detached) return new jobs.Foreground(used)
+  // A shell takes its terminal back when we end; who has none above him leaves the terminal to the job.
+  return jobs.isUnderShell() ? new jobs.Foreground(used.filter(({ fd }) => jobs.isControlling(fd))) : undefined
 }
 
 type Prepared = {

@@ -26,6 +26,12 @@ export const terminalLimits: readonly Limit[] = [
     hint: "give each its own: --inherit-fd 'fd[N]:tty[RDEV:DEV]'",
   },
   {
+    id: 'move-takes',
+    says: 'a tree that leads its session takes the terminal that it is put on from the session that had it, your shell perhaps',
+    why: 'a terminal controls one session, and only its leader can take it back; the log says so',
+    hint: 'use --tty new, or a window in which nothing but `sleep infinity` runs',
+  },
+  {
     id: 'move-names',
     says: 'a program that remembers the name of its terminal ($SSH_TTY, ttyname, utmp) has the old one',
     hint: 'only a pair inside the tree can come back under its number, where that is free',
@@ -38,7 +44,7 @@ export const terminalLimits: readonly Limit[] = [
   },
   {
     id: 'move-no-shell',
-    says: 'a ^Z for a foreground restore that no shell looks after (ssh -t host bardo restore …) is undone at once',
+    says: 'a ^Z for a foreground restore that no shell looks after (ssh -t host bardo restore …), or only one outside of its pid namespace, is undone at once',
     why: 'nobody could ever continue the job',
     hint: 'restore from a shell, or with --tty new',
   },

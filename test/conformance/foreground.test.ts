@@ -240,11 +240,12 @@ test(
   'the log says that the restore has finished when the tree runs; then nothing but the job is there, with its own files only',
   async () => {
     const { images, pid } = await dumpedJob(RAW, /^ready/m)
-    using now = new Shell(40, 111)
+    using now = new Shell(24, 80)
     try {
       await now.shows('$ ')
       now.type(`${program} restore -j -D ${images} -o restore.log -v4\n`)
-      await now.shows('size 111')
+      // It is told to draw, though its window has the old size.
+      await now.shows('size 80')
       expect(saysFinished(images)).toBe(true)
       expect(readdirSync(`/proc/${pid}/fd`)).toEqual(['0', '1', '2'])
       const restore = await now.job()

@@ -2,7 +2,7 @@
 import { expect, test } from 'bun:test'
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { program, until } from './harness.ts'
-import { areGone, childOf, killTree, Shell, stateOf, Window } from './shell.ts'
+import { areGone, childOf, killTree, RAW, Shell, stateOf, Window } from './shell.ts'
 import { treeOf } from './visible-state.ts'
 
 const limit_ms = 60_000
@@ -101,6 +101,38 @@ test(
       expect(readlinkSync(`/proc/${child}/fd/0`)).toBe(here.terminal.path)
     } finally {
       killTree(pid)
+      rmSync(images, { recursive: true, force: true })
+    }
+  },
+  limit_ms,
+)
+
+test(
+  'a tree that takes our own terminal from us leaves it with our settings when it ends, and with its own until then',
+  async () => {
+    const images = mkdtempSync('/tmp/bardo-taken-')
+    using old = new Window(24, 80)
+    using now = new Window(30, 90)
+    const fd = openSync(old.terminal.path, 'r+')
+    const job = Bun.spawn(['setsid', '-c', 'sh', '-c', `exec ${RAW}`], { stdio: [fd, fd, fd] })
+    closeSync(fd)
+    try {
+      await old.shows(/^ready/m)
+      await dump(job.pid, images, '--external', `tty[${old.terminal.key}]`)
+      const words = `restore --exit-status --inherit-fd 'fd[0]:tty[${old.terminal.key}]' -D ${images} -o restore.log -v4`
+      const place = openSync(now.terminal.path, 'r+')
+      const script = `${program} ${words}; echo "ended $?"; stty -a | grep -o "[-]*icanon"`
+      const shell = Bun.spawn(['setsid', '-c', 'sh', '-c', script], { stdio: [place, place, place] })
+      closeSync(place)
+      await now.shows('size 90')
+      now.type('a')
+      await now.shows('<a>')
+      expect(now.isRaw).toBe(true)
+      now.type('q')
+      await now.shows(/^ended 7\nicanon/m)
+      expect(await shell.exited).toBe(0)
+    } finally {
+      killTree(job.pid)
       rmSync(images, { recursive: true, force: true })
     }
   },

@@ -1,4 +1,4 @@
-// The sizes of windows: a restored program hears that its window has another size than it knew.
+// The windows of a restored tree are new ones: their programs hear of it.
 import { isTerminal, readWinsize } from '../kinds/tty/device.ts'
 import { SIGWINCH } from '../linux/constants.ts'
 import { poll } from '../linux/poll.ts'
@@ -9,18 +9,16 @@ import type { Used } from './terminal.ts'
 const QUIET_ms = 200
 
 /**
- * Tells the jobs of terminals that have another size than in the image: SIGWINCH, so that full-screen programs draw
- * again. Only when they wait again: in a call that is yet to be taken up, the signal would not end it with EINTR, which
- * is what such programs look for.
+ * Tells the jobs of our terminals: SIGWINCH, so that full-screen programs draw again, in another size or into a window that has
+ * nothing of them. Only when they wait again: in a call that is yet to be taken up, the signal would not end it with
+ * EINTR, which is what such programs look for.
  */
-export function announceSizes(terminals: readonly Used[], root: number, groupsOfTree: ReadonlySet<number>): void {
+export function announceWindows(terminals: readonly Used[], root: number, groupsOfTree: ReadonlySet<number>): void {
   const groups = new Set<number>()
   for (const { fd, info } of terminals) {
     if (info.settings === undefined || !isTerminal(fd)) continue
-    const now = readWinsize(fd)
-    const { ws_row, ws_col } = info.settings.winsize
-    if (now.ws_row === 0 || now.ws_col === 0 || (now.ws_row === ws_row && now.ws_col === ws_col)) continue
-    groups.add(info.pgrp)
+    const { ws_row, ws_col } = readWinsize(fd)
+    if (ws_row !== 0 && ws_col !== 0) groups.add(info.pgrp)
   }
   const own = must('getpgid', 0)
   for (const wanted of groups) {
