@@ -8,6 +8,7 @@ import { imageFiles, rawFiles, type ImageFile } from '../src/image/files.ts'
 import { nameOfEnumeration, type Enumeration, type Field, type Message } from '../src/image/words.ts'
 import { fileKinds, notYet } from '../src/kinds/fd/index.ts'
 import type { Limit } from '../src/kinds/kind.ts'
+import { terminalLimits } from '../src/restore/terminal-limits.ts'
 
 const root = dirname(import.meta.dir)
 const NOTICE = '<!-- Made by tools/docs.ts from the source: do not edit. -->'
@@ -101,6 +102,13 @@ export function limitsPage(): string {
   for (const [name, limits] of ofKinds) add(`Kind \`${name}\``, limits)
   add('Kinds that come later', notYet)
   lines.push(
+    '## Moving to another terminal',
+    '',
+    '[How it is done](terminals.md). Nothing of this fails a restore. What does: `--tty` with something that is no terminal, or',
+    'the master of one; a terminal from outside that nothing is given for; a directory for keepers that is not private. Each',
+    'is found before a process exists, and says what to write.',
+    '',
+    ...table(head, limitRows(terminalLimits)),
     '## Processes, memory and namespaces',
     '',
     'An ellipsis stands for a value that the message has.',

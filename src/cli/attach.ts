@@ -4,7 +4,8 @@ import type { CommandLine } from './parse.ts'
 
 export async function run({ operands }: CommandLine): Promise<number> {
   const [wanted, ...more] = operands
-  if (more.length > 0 || (wanted !== undefined && !/^[1-9][0-9]{0,6}$/.test(wanted)))
+  const { NAME } = await import('../restore/kept-places.ts')
+  if (more.length > 0 || (wanted !== undefined && !NAME.test(wanted)))
     throw new BardoError('usage', `attach takes the pid of one restored root, not ${operands.join(' ')}`)
   const { attachTerminal } = await import('../restore/keeper.ts')
   return attachTerminal(wanted)

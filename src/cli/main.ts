@@ -48,7 +48,7 @@ async function main(program: string): Promise<number> {
     return 1
   }
   // What `restore --tty new` leaves behind, called by itself only.
-  if (words[0] === '--keep-terminal') return (await import('../restore/keeper.ts')).keepTerminal(Number(words[1]))
+  if (words[0] === '--keep-terminal') return (await import('../restore/keeper.ts')).keepTerminal(words[1] ?? '')
   const { commandLine, scan } = await import('./parse.ts')
   const { found, operands } = scan(words, Bun.env['POSIXLY_CORRECT'] !== undefined)
   const asked = found.find(({ spec }) => spec.long === 'help' || spec.long === 'version')?.spec.long

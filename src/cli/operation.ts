@@ -14,23 +14,29 @@ export function logFailure(room: string, error: BardoError): void {
 
 /**
  * Runs `work` between opening the places and reporting the end; the exit status.
- * `failed` and `finished` are the last lines of the log, which people search for.
+ * `failed` and `finished` are the last lines of the log, which people search for; work that goes on when its purpose is reached
+ * calls `tellFinished`.
  */
 export async function operation(
   line: CommandLine,
   program: string,
   texts: { readonly failed: string; readonly finished: string },
-  work: (place: Place) => Promise<number>,
+  work: (place: Place, tellFinished: () => void) => Promise<number>,
 ): Promise<number> {
   const room = line.command
+  let isTold = false
+  const tellFinished = (): void => {
+    progress.end()
+    if (!isTold) log.info(texts.finished)
+    isTold = true
+  }
   let place: Place | undefined
   try {
     place = openPlaces(line)
     noteSignals()
     startProgress()
-    const status = await work(place)
-    progress.end()
-    log.info(texts.finished)
+    const status = await work(place, tellFinished)
+    tellFinished()
     return status
   } catch (thrown) {
     progress.end()

@@ -109,6 +109,8 @@ describe('a command line', () => {
     expect(() =>
       restoreOptions(line('restore --inherit-fd fd[1]:tty[1:2] --inherit-fd fd[2]:tty:[1:2]'), NOWHERE),
     ).toThrow('two --inherit-fd')
+    expect(() => restoreOptions(line('restore -d --exit-status'), NOWHERE)).toThrow('--exit-status makes no sense')
+    expect(() => restoreOptions(line('restore --tty new --orphan-pts-master'), NOWHERE)).toThrow('both say')
   })
 
   test('of a check', () => {

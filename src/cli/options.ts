@@ -136,7 +136,7 @@ export const OPTIONS: readonly Option[] = [
     group: 'tree',
     commands: BOTH,
     ...now,
-    doc: "take a job of a shell: its session, group and terminal come from the caller's",
+    doc: "take a job of a shell: its session, group and terminal come from the caller's; a restore without a terminal makes one, as by --tty new",
   },
   {
     long: 'timeout',

@@ -269,6 +269,19 @@ export function restoreOptions({ values }: CommandLine, opened: Opened): Restore
       hint: 'add --restore-detached (-d)',
     })
   }
+  const exitStatus = values.flag('exit-status')
+  if (exitStatus && detached) {
+    throw new BardoError('usage', '--exit-status makes no sense with --restore-detached', {
+      why: 'a detached restore ends when the tree runs',
+      hint: 'leave out one of them',
+    })
+  }
+  const handed = values.flag('orphan-pts-master')
+  if (handed && values.text('tty') !== undefined) {
+    throw new BardoError('usage', '--tty and --orphan-pts-master both say what terminal the tree gets', {
+      hint: 'leave out one of them',
+    })
+  }
   const inherited = values.texts('inherit-fd').map(each => parseInherited(each, 'restore'))
   const keys = inherited.map(({ key }) => key)
   const twice = keys.find((key, index) => keys.indexOf(key) !== index)
@@ -284,12 +297,10 @@ export function restoreOptions({ values }: CommandLine, opened: Opened): Restore
     root: values.text('root'),
     skipFileRwxCheck: values.flag('skip-file-rwx-check'),
     explain: values.flag('explain'),
-    tty:
-      terminalChoice(values.text('tty')) ??
-      (values.flag('orphan-pts-master') ? handedTo(values.text('orphan-pts-master')) : undefined),
+    tty: terminalChoice(values.text('tty')) ?? (handed ? handedTo(values.text('orphan-pts-master')) : undefined),
     terminal: undefined,
     keepWinsize: values.flag('keep-winsize'),
-    exitStatus: values.flag('exit-status'),
+    exitStatus,
   })
 }
 

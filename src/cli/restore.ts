@@ -10,16 +10,18 @@ export async function run(line: CommandLine, program: string): Promise<number> {
     ? 'The program was printed, and nothing was changed.'
     : 'Restore finished successfully. Tasks resumed.'
   const texts = { failed: 'Restoring FAILED.', finished }
-  return await operation(line, program, texts, async place => {
+  return await operation(line, program, texts, async (place, tellFinished) => {
     const { restore } = await import('../restore/restore.ts')
     const options = restoreOptions(line, place)
-    const answer = await restore(options)
-    // --explain answers with the program's text, and has changed nothing.
-    if ('text' in answer) {
-      print(answer.text)
-      return 0
+    // The job may run on for days.
+    const isRunning = async (): Promise<void> => {
+      if (options.displayStats) print((await import('./stats.ts')).statsText('restore', place.workFd))
+      tellFinished()
     }
-    if (options.displayStats) print((await import('./stats.ts')).statsText('restore', place.workFd))
-    return answer.status
+    const answer = await restore(options, isRunning)
+    // --explain answers with the program's text, and has changed nothing.
+    if (!('text' in answer)) return answer.status
+    print(answer.text)
+    return 0
   })
 }

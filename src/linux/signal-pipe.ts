@@ -44,6 +44,9 @@ const handlerOf = (action: Uint8Array): bigint => new BigUint64Array(action.buff
 /** Sets the action of `signal` to SIG_DFL or SIG_IGN; what it was. */
 export const setAction = (signal: number, handler: bigint): Uint8Array => sigaction(signal, actionOf(handler))
 
+/** Sets an action as `setAction` told it. */
+export const putAction = (signal: number, action: Uint8Array): void => void sigaction(signal, action)
+
 /** What is read of a siginfo: `code` tells who sent it (sigaction(2)), `pid` where that is a process. */
 export type Signal = { readonly signo: number; readonly code: number; readonly pid: number }
 

@@ -141,32 +141,34 @@ const WAITER_SYSCALL = 15
 const ELF_HEADER = 64
 const PROGRAM_HEADER = 56
 
-/** A static executable whose one page lies at `address` (elf(5)). */
-function executable(address: number, code: Uint8Array): Uint8Array {
+/** Where the code of an executable lies behind its address. */
+const CODE_AT = ELF_HEADER + 2 * PROGRAM_HEADER
+
+/** A static executable whose one page lies at `address` (elf(5)); `hasRoom` has it written to behind the code. */
+function executable(address: number, code: Uint8Array, hasRoom: boolean): Uint8Array {
   const bytes = new Uint8Array(ELF_HEADER + 2 * PROGRAM_HEADER + code.length)
   const view = new DataView(bytes.buffer)
   bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])
   view.setUint16(16, 2, true) // ET_EXEC
   view.setUint16(18, 62, true) // EM_X86_64
   view.setUint32(20, 1, true)
-  const codeAt = ELF_HEADER + 2 * PROGRAM_HEADER
-  view.setBigUint64(24, BigInt(address + codeAt), true) // entry
+  view.setBigUint64(24, BigInt(address + CODE_AT), true) // entry
   view.setBigUint64(32, BigInt(ELF_HEADER), true) // program headers
   view.setUint16(52, ELF_HEADER, true)
   view.setUint16(54, PROGRAM_HEADER, true)
   view.setUint16(56, 2, true)
   let at = ELF_HEADER
   view.setUint32(at, 1, true) // PT_LOAD
-  view.setUint32(at + 4, 5, true) // readable, executable
+  view.setUint32(at + 4, hasRoom ? 7 : 5, true) // readable, executable, and perhaps writable
   view.setBigUint64(at + 16, BigInt(address), true)
   view.setBigUint64(at + 24, BigInt(address), true)
   view.setBigUint64(at + 32, BigInt(bytes.length), true)
-  view.setBigUint64(at + 40, BigInt(bytes.length), true)
+  view.setBigUint64(at + 40, BigInt(hasRoom ? PAGE_SIZE : bytes.length), true)
   view.setBigUint64(at + 48, BigInt(PAGE_SIZE), true)
   at += PROGRAM_HEADER
   view.setUint32(at, 0x6474e551, true) // PT_GNU_STACK, not executable: without it every mapping would be
   view.setUint32(at + 4, 6, true)
-  bytes.set(code, codeAt)
+  bytes.set(code, CODE_AT)
   return bytes
 }
 
@@ -207,23 +209,31 @@ export function cloneArgs(flags: number, exitSignal: number, pidArray: number, s
 
 export { pidRefused }
 
+/** What `startCode` makes. A `pid` of 0 is the kernel's choice; `exitSignal` and `flags` are of clone(2). */
+type Start = {
+  readonly pid: number
+  readonly flags?: number
+  readonly exitSignal: number
+  /** The rest of the page behind the code is zero, and may be written to. */
+  readonly hasRoom?: boolean
+}
+
 /**
- * Makes process `pid`, traced and stopped, with the scratch mapping in its memory; the calls that clear the rest of it.
- * It has our descriptors without FD_CLOEXEC. `options` are of PTRACE_SETOPTIONS.
+ * Makes a process that runs `code` at `address`, in memory of its own: a page, and the stack that exec gives. It has our descriptors
+ * without FD_CLOEXEC, and our signal mask. Its pid, or `-errno`.
  */
-export function spawnRoot(pid: number, sibling: boolean, places: Places, options: number): SettleCall[] {
+export function startCode(code: Uint8Array, address: number, start: Start): number {
   run ??= loadCode(CODE)
-  const address = places.park
   using memfd = new OpenFile(executableMemfd())
-  const elf = executable(address, waiter(places.socket))
+  const elf = executable(address, code, start.hasRoom === true)
   const wrote = must('write', memfd.fd, elf, elf.length)
   if (wrote !== elf.length) throw new BardoError('refused', 'cannot write to a memfd')
   const arena = new Arena(PAGE_SIZE)
   try {
     const pids = arena.take(8)
-    arena.view.setUint32(pids - arena.address, pid, true)
-    const flags = CLONE_VM | CLONE_VFORK | (sibling ? CLONE_PARENT : 0)
-    const args = arena.put(cloneArgs(flags, sibling ? 0 : SIGCHLD, pids))
+    arena.view.setUint32(pids - arena.address, start.pid, true)
+    const flags = CLONE_VM | CLONE_VFORK | (start.flags ?? 0)
+    const args = arena.put(cloneArgs(flags, start.exitSignal, start.pid === 0 ? 0 : pids))
     const empty = arena.take(8)
     const argv = arena.take(16)
     arena.view.setBigUint64(argv - arena.address, BigInt(empty), true)
@@ -232,11 +242,20 @@ export function spawnRoot(pid: number, sibling: boolean, places: Places, options
     const words = [args, 88, memfd.fd, empty, argv, envp, AT_EMPTY_PATH, 0]
     words.forEach((word, index) => arena.view.setBigUint64(block - arena.address + index * 8, BigInt(word), true))
     run(block)
-    const result = Number(arena.view.getBigInt64(block - arena.address + 56, true))
-    if (result < 0) throw pidRefused(pid, -result)
+    return Number(arena.view.getBigInt64(block - arena.address + 56, true))
   } finally {
     arena.unmap()
   }
+}
+
+ * Makes process `pid`, traced and stopped, with the scratch mapping in its memory; the calls that clear the rest of it.
+ * It has our descriptors without FD_CLOEXEC. `options` are of PTRACE_SETOPTIONS.
+ */
+export function spawnRoot(pid: number, sibling: boolean, places: Places, options: number): SettleCall[] {
+  const address = places.park
+  const start = { pid, flags: sibling ? CLONE_PARENT : 0, exitSignal: sibling ? 0 : SIGCHLD }
+  const result = startCode(waiter(places.socket), address, start)
+  if (result < 0) throw pidRefused(pid, -result)
   try {
     seizeNew(pid, options)
     return settle(pid, address, places)
@@ -295,7 +314,7 @@ export type SettleCall = { readonly name: 'mremap' | 'munmap'; readonly args: re
  * the executable, the rest goes.
  */
 function settle(pid: number, address: number, places: Places): SettleCall[] {
-  const call = address + ELF_HEADER + 2 * PROGRAM_HEADER + WAITER_SYSCALL
+  const call = address + CODE_AT + WAITER_SYSCALL
   const mapped = [places.scratch, places.scratchSize, 7, 0x100022, -1, 0]
   const result = callIn(pid, getRegisters(pid), call, NR.mmap, ...mapped)
   if (result < 0) throw refusal('mmap', result, ...mapped).about(`pid ${pid}, preparing its memory`)

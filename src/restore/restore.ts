@@ -12,10 +12,11 @@ import type { Program } from '../program/program.ts'
 import { Runner } from '../program/run.ts'
 import { verifyProgram } from '../program/verify.ts'
 import { CpuPin } from '../tracee/pin.ts'
+import type * as Jobs from './foreground.ts'
 import { readHost } from './host.ts'
 import { loadImage } from './load.ts'
 import { planRestore } from './plan.ts'
-import { giveSize, openChoice, putOn, type ChosenTerminal } from './terminal.ts'
+import { openChoice, openForJob, prepareNew, putOn, type Chosen, type Used } from './terminal.ts'
 import { givenForNone, standIns } from '../kinds/tty/outside.ts'
 
 /** What was done, for stats-restore; moments in milliseconds. */
@@ -24,18 +25,25 @@ type Times = { start: number; forked: number; end: number }
 /** With `explain` the program's text; else the status to end with: 0, or the root's own under `--exit-status`. */
 export type Restored = { readonly text: string } | { readonly status: number }
 
-/** Restores the tree. With `explain` it changes nothing. Throws a BardoError; nothing is left then. */
-export async function restore(options: RestoreOptions): Promise<Restored> {
+/**
+ * Restores the tree, and stays with it unless it is to be left; `isRunning` is called between the two. With `explain` it changes nothing.
+ * Throws a BardoError; nothing is left then.
+ */
+export async function restore(asked: RestoreOptions, isRunning: () => Promise<void>): Promise<Restored> {
   const times: Times = { start: performance.now(), forked: 0, end: 0 }
-  using chosen = openChoice(options)
-  const { program, standIns, isOwn } = prepare(options, chosen.standIn)
+  using opened = openChoice(asked)
+  const { program, used, groups, chosen, options } = prepare(asked, opened)
+  using _chosen = chosen
   if (options.explain) {
     const [{ printProgram }, { reasonFor }] = await Promise.all([import('../program/print.ts'), import('./order.ts')])
     return { text: printProgram(program, reasonFor) }
   }
   // Terminals cost those nothing who have none, and do not wait.
-  const jobs = options.detached && standIns.length === 0 ? undefined : await import('./foreground.ts')
-  using foreground = options.detached ? undefined : new jobs!.Foreground(isOwn ? [] : standIns.map(({ fd }) => fd))
+  const jobs = options.detached && used.length === 0 ? undefined : await import('./foreground.ts')
+  using foreground = jobs === undefined ? undefined : stayWith(jobs, used, options, chosen)
+  // What could go wrong about a keeper goes wrong before there is a tree.
+  const keeper = chosen.isKept ? await import('./keeper.ts') : undefined
+  using place = keeper && new keeper.Place(program.root)
   times.forked = performance.now()
   // Before the tree: behind it there is nothing left that could fail the restore and leave the tree.
   if (options.pidfile !== undefined) writePidfile(options.pidfile, program.root)
@@ -47,6 +55,7 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
     throw error
   }
   times.end = performance.now()
+  if (!options.detached && keeper === undefined) foreground?.begin(program.root)
   log.info(() => `Restored process ${program.root}`)
   try {
     writeStats(options.workFd, times, program)
@@ -54,40 +63,60 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
     log.warn('restore', `stats-restore cannot be written: ${renderLine(asBardoError(thrown))}`)
   }
   progress.end()
+  await isRunning()
   if (options.keepWinsize) foreground?.noteSizes()
-  else if (options.finalState !== 'stopped') jobs?.announceSizes(standIns, program.root)
+  else if (options.finalState !== 'stopped' && used.length > 0)
+    (await import('./windows.ts')).announceWindows(used, program.root, groups)
+  const startsStopped = options.finalState === 'stopped'
   let status = 0
   if (chosen.receiver !== undefined) chosen.handOut(chosen.receiver)
-  if (chosen.master !== undefined) {
-    const { keepHere } = await import('./keeper.ts')
-    status = keepHere(chosen.takeMaster(), program.root, options.detached)
-  } else if (foreground !== undefined) status = foreground.wait(program.root, options.finalState === 'stopped')
+  if (keeper !== undefined) {
+    const first = { detached: options.detached, keepsSize: options.keepWinsize, startsStopped }
+    status = keeper.keepAndShow(chosen.take(), place!, program.root, first)
+  } else if (!options.detached) status = foreground!.wait(program.root, startsStopped)
   return { status: options.exitStatus ? status : 0 }
+}
+
+/** Who puts terminals in order when we end; undefined where nobody has to. */
+function stayWith(
+  jobs: typeof Jobs,
+  used: readonly Used[],
+  options: RestoreOptions,
+  chosen: Chosen,
+): Jobs.Foreground | undefined {
+  if (chosen.standIn?.isNew === true) return options.detached ? undefined : new jobs.Foreground([])
+  if (!options.detached) return new jobs.Foreground(used)
+  // A shell takes its terminal back when we end; who has none above him leaves the terminal to the job.
+  return jobs.isUnderShell() ? new jobs.Foreground(used.filter(({ fd }) => jobs.isControlling(fd))) : undefined
 }
 
 type Prepared = {
   readonly program: Program
   /** Terminals of ours that the tree gets. */
-  readonly standIns: ReturnType<typeof standIns>
-  /** They are none of the user's. */
-  readonly isOwn: boolean
+  readonly used: readonly Used[]
+  /** The process groups that the tree has. */
+  readonly groups: ReadonlySet<number>
+  /** The terminal that the whole tree is put on, if there is one. */
+  readonly chosen: Chosen
+  readonly options: RestoreOptions
 }
 
-function prepare(asked: RestoreOptions, choice: ChosenTerminal | undefined): Prepared {
+function prepare(asked: RestoreOptions, opened: Chosen): Prepared {
   progress.stage('reading images')
   const report = new Report()
   const images = new ImageDirectory(asked.imagesFd)
   const image = loadImage(images, report)
   report.throwIfAny('cannot restore the tree')
-  const options = choice === undefined ? asked : putOn(image, asked, choice)
+  const { chosen, options: wanted } = openForJob(image, images, asked) ?? { chosen: opened, options: asked }
+  const options = chosen.standIn === undefined ? wanted : putOn(image, wanted, chosen.standIn)
   const host = readHost()
   progress.stage('planning')
   const program = planRestore(image, images, options, host, report)
   for (const finding of givenForNone(images, options)) report.add(finding)
   report.throwIfAny('cannot restore the tree')
   const pids = new Set(image.tasks.map(({ pid }) => pid))
-  const ours = standIns(images, options, pid => pids.has(pid))
-  if (choice?.isNew === true) giveSize(choice.fd, ours)
+  const used = standIns(images, options, pid => pids.has(pid))
+  if (chosen.standIn?.isNew === true) prepareNew(chosen.standIn.fd, used, options)
   // Explained even when it is wrong: the text is what a report of a bug needs.
   if (!options.explain) {
     for (const finding of verifyProgram(program, host)) report.add(finding)
@@ -95,7 +124,7 @@ function prepare(asked: RestoreOptions, choice: ChosenTerminal | undefined): Pre
   }
   log.info(() => `Planned ${program.steps.length} steps for ${image.tasks.length} tasks`)
   progress.stage('restoring')
-  return { program, standIns: ours, isOwn: choice?.isNew === true }
+  return { program, used, groups: new Set(image.tasks.map(({ pgid }) => pgid)), chosen, options }
 }
 
 /** The pid of the root, as CRIU writes it: a new file, without a newline. */

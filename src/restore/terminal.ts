@@ -2,7 +2,10 @@
 import { BardoError } from '../base/errors.ts'
 import { log } from '../base/log.ts'
 import type { RestoreOptions, StandIn } from '../base/options.ts'
+import type { ImageDirectory } from '../image/directory.ts'
+import { TtyType } from '../image/messages/tty.ts'
 import type { Info } from '../kinds/tty/info.ts'
+import { standIns } from '../kinds/tty/outside.ts'
 import { ask, isTerminal, readWinsize } from '../kinds/tty/device.ts'
 import { winsizeBytes } from '../kinds/tty/termios.ts'
 import {
@@ -24,68 +27,70 @@ import { sendFile, unixAddress } from '../linux/send-file.ts'
 import { must, refusal, sys } from '../linux/sys.ts'
 import type { Image, Task } from './load.ts'
 
+/** A terminal of ours that the tree gets, and what the image says of the one in its place. */
+export type Used = { readonly fd: number; readonly info: Info }
+
 export type ChosenTerminal = Pick<StandIn, 'fd' | 'as'> & { readonly isNew: boolean }
+
+/** A fresh pty of ours, both ends. */
+export type Pty = { readonly master: number; readonly slave: number }
 
 /** What `--tty` names, open: `using`. */
 export class Chosen {
   readonly standIn: ChosenTerminal | undefined
-  #master: number | undefined
-  /** The socket that gets the master. */
+  /** The fresh pty, until it is given away. */
+  #pty: Pty | undefined
+  /** The socket that gets the master of a fresh pty. */
   readonly receiver: number | undefined
-  readonly #closes: boolean
 
-  constructor(standIn?: ChosenTerminal, closes = false, master?: number, receiver?: number) {
-    this.receiver = receiver
+  constructor(standIn?: ChosenTerminal, pty?: Pty, receiver?: number) {
     this.standIn = standIn
-    this.#closes = closes
-    this.#master = master
+    this.#pty = pty
+    this.receiver = receiver
   }
 
-  /** The other end of a fresh pty. */
-  get master(): number | undefined {
-    return this.#master
+  /** A fresh pty is to be kept, as nobody was named who takes it. */
+  get isKept(): boolean {
+    return this.#pty !== undefined && this.receiver === undefined
   }
 
-  /** The master, for who keeps it from here on. Our own slave is closed, so that the pty hangs up with its last user. */
-  takeMaster(): number {
-    const master = this.#master!
-    this[Symbol.dispose](false)
-    return master
+  /** For who keeps it from here on. */
+  take(): Pty {
+    const pty = this.#pty!
+    this.#pty = undefined
+    return pty
   }
 
-  /** Hands the master out, and forgets it. */
+  /** Hands the master out, and forgets it. Our own slave is closed, so that the pty hangs up with its last user. */
   handOut(receiver: number): void {
-    const master = this.takeMaster()
+    const { master, slave } = this.take()
+    sys('close', slave)
     const sent = sendFile(receiver, master)
     sys('close', master)
     if (!sent) log.warn('restore', 'nobody took the master of the new terminal, which has hung up')
   }
 
-  [Symbol.dispose](masterToo = true): void {
-    if (this.#closes && this.standIn !== undefined && !this.#closed) sys('close', this.standIn.fd)
-    this.#closed = true
-    if (this.#master !== undefined && masterToo) sys('close', this.#master)
-    this.#master = undefined
+  [Symbol.dispose](): void {
+    if (this.#pty !== undefined) for (const fd of [this.#pty.master, this.#pty.slave]) sys('close', fd)
+    this.#pty = undefined
   }
-
-  #closed = false
 }
 
 /** Opens the terminal that the options choose. Throws `usage` where it is none. */
 export function openChoice({ tty }: RestoreOptions): Chosen {
   if (tty === undefined) return new Chosen()
-  if (tty.kind === 'new') return newPty()
+  if (tty.kind === 'new') return newPty('--tty new')
   // Before anything else: without who takes the master, nothing is to be restored.
-  if (tty.kind === 'handed') return newPty(typeof tty.to === 'number' ? tty.to : connect(tty.to))
+  if (tty.kind === 'handed') return newPty('--orphan-pts-master', typeof tty.to === 'number' ? tty.to : connect(tty.to))
   if (tty.kind === 'fd') {
     mustBeSlave(tty.fd, `--tty fd:${tty.fd}`)
     return new Chosen({ fd: tty.fd, as: `--tty fd:${tty.fd}`, isNew: false })
   }
+  // Ours until the end: a --tty of another session is put in order then, too.
   const fd = sys('openat', AT_FDCWD, tty.path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
   if (fd < 0) throw refusal('openat', fd, tty.path)
-  const chosen = new Chosen({ fd, as: `--tty ${tty.path}`, isNew: false }, true)
   mustBeSlave(fd, `--tty ${tty.path}`)
-  return chosen
+  return new Chosen({ fd, as: `--tty ${tty.path}`, isNew: false })
 }
 
 function mustBeSlave(fd: number, as: string): void {
@@ -103,18 +108,46 @@ function connect(path: string): number {
   return socket
 }
 
-function newPty(receiver?: number): Chosen {
+function newPty(as: string, receiver?: number): Chosen {
   const master = must('openat', AT_FDCWD, '/dev/ptmx', O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)
   must('ioctl', master, TIOCSPTLCK, new Uint8Array(4))
-  const fd = must('ioctl', master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)
-  return new Chosen({ fd, as: '--tty new', isNew: true }, true, master, receiver)
+  const slave = must('ioctl', master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)
+  return new Chosen({ fd: slave, as, isNew: true }, { master, slave }, receiver)
 }
 
-/** A fresh pty has the size of the window that shows it; until one does, that of the image. */
-export function giveSize(fd: number, terminals: readonly { readonly info: Info }[]): void {
-  const here = [0, 1, 2].find(one => isTerminal(one))
-  const size = here === undefined ? terminals[0]?.info.settings?.winsize : readWinsize(here)
+/** Only ptys come to stand on it, not lines of the machine, as for a pty that is handed out. */
+const ONLY_PTYS = { kind: 'handed', to: -1 } as const
+
+/**
+ * A job of a shell is to come back where there is no terminal: it gets one of its own. With the options for it; undefined where it
+ * has one, or needs none.
+ */
+export function openForJob(
+  image: Image,
+  images: ImageDirectory,
+  options: RestoreOptions,
+): { readonly chosen: Chosen; readonly options: RestoreOptions } | undefined {
+  if (!options.shellJob || options.tty !== undefined || [0, 1, 2].some(isTerminal)) return undefined
+  const NONE = -1
+  const asked = { ...options, tty: ONLY_PTYS, terminal: { fd: NONE, as: '', leader: undefined } }
+  const pids = new Set(image.tasks.map(({ pid }) => pid))
+  const wanting = standIns(images, asked, pid => pids.has(pid)).filter(({ fd }) => fd === NONE)
+  if (wanting.every(({ info }) => info.settings === undefined)) return undefined
+  log.warn('restore', 'there is no terminal here, so the job gets one of its own, as by --tty new')
+  return { chosen: newPty('--shell-job without a terminal'), options: { ...options, tty: ONLY_PTYS } }
+}
+
+/**
+ * A fresh pty has the size of the window that shows it; until one does, that of the image. It belongs to whom the old one belonged:
+ * programs open their terminal by its name.
+ */
+export function prepareNew(fd: number, terminals: readonly Used[], options: RestoreOptions): void {
+  const old = (terminals.find(({ info }) => info.type === TtyType.PTY) ?? terminals[0])?.info
+  const here = options.detached || options.keepWinsize ? undefined : [0, 1, 2].find(isTerminal)
+  const size = here === undefined ? old?.settings?.winsize : readWinsize(here)
   if (size !== undefined) sys('ioctl', fd, TIOCSWINSZ, winsizeBytes(size))
+  if (old?.uid !== undefined && old.gid !== undefined && sys('fchown', fd, old.uid, old.gid) < 0)
+    log.warn('restore', 'the new terminal cannot be given to the owner of the old one')
 }
 
 /**

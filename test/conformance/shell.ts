@@ -1,13 +1,16 @@
 // An interactive shell in a window of its own: what a user has in front of him.
 import { Terminal as Emulator } from '@xterm/headless'
-import { closeSync, openSync, readFileSync } from 'node:fs'
-import { sleep, until } from './harness.ts'
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { program, sleep, until } from './harness.ts'
 import { syscall } from '../../src/linux/ffi.ts'
 import { NR } from '../../src/linux/nr.ts'
+import { readTermios } from '../../src/kinds/tty/device.ts'
 import { Terminal } from './terminal.ts'
 import { treeOf } from './visible-state.ts'
 
 const [SIGKILL, WNOHANG, WALL] = [9, 1, 0x40000000]
+
+const ISIG = 1
 
 const environment = {
   PATH: '/usr/bin:/bin',
@@ -30,10 +33,16 @@ export class Window {
     this.terminal = new Terminal(rows, columns)
   }
 
-  /** The lines of the screen, without spaces at their ends. */
-  async screen(): Promise<string> {
+  /** An emulator that has got all that was written so far. */
+  async #emulator(): Promise<Emulator> {
     const emulator = new Emulator({ rows: this.rows, cols: this.columns, allowProposedApi: true })
     await new Promise<void>(resolve => emulator.write(Buffer.from(this.terminal.heard(), 'latin1'), resolve))
+    return emulator
+  }
+
+  /** The lines of the screen, without spaces at their ends. */
+  async screen(): Promise<string> {
+    const emulator = await this.#emulator()
     const { active } = emulator.buffer
     const lines = Array.from(
       { length: this.rows },
@@ -41,6 +50,17 @@ export class Window {
     )
     emulator.dispose()
     return lines.join('\n')
+  }
+
+  /** What programs have done to the emulator. */
+  async modes(): Promise<{ alternate: boolean; pasting: boolean }> {
+    const emulator = await this.#emulator()
+    const modes = {
+      alternate: emulator.buffer.active.type === 'alternate',
+      pasting: emulator.modes.bracketedPasteMode,
+    }
+    emulator.dispose()
+    return modes
   }
 
   /** Waits until the screen says `what`. */
@@ -57,6 +77,21 @@ export class Window {
   /** Types. */
   type(text: string): void {
     this.terminal.say(text)
+  }
+
+  /** Whether every key goes to the program, ^C and the like included: a shell at its prompt leaves those to the kernel. */
+  get isRaw(): boolean {
+    return (readTermios(this.terminal.slave).c_lflag & ISIG) === 0
+  }
+
+  /** Waits until the window shows another terminal than its own. */
+  async isShowing(): Promise<void> {
+    await until('another terminal is shown', () => this.isRaw || undefined, 10_000)
+  }
+
+  /** Closes the window: its shell, and what runs in it, hear of it from the kernel. */
+  hangUp(): void {
+    this.terminal.hangUp()
   }
 
   [Symbol.dispose](): void {
@@ -82,11 +117,6 @@ export class Shell extends Window {
     this.pid = child.pid
   }
 
-  /** Closes the window: its shell, and what runs in it, hear of it from the kernel. */
-  hangUp(): void {
-    this.terminal.hangUp()
-  }
-
   /** The pid of its only child, when there is one. */
   job(): Promise<number> {
     return until('the shell has a job', () => childOf(this.pid), 5000)
@@ -101,6 +131,66 @@ export class Shell extends Window {
     killTree(this.pid)
     super[Symbol.dispose]()
   }
+}
+
+/** Dumps what `shell` runs as its job. */
+export async function dumpJob(shell: Shell, images: string): Promise<number> {
+  const pid = await shell.job()
+  const dumped = Bun.spawnSync([program, 'dump', '-j', '-D', images, '-o', 'dump.log', '-v4', '-t', String(pid)])
+  if (dumped.exitCode !== 0) throw new Error(`dump: ${dumped.stderr.toString()}`)
+  // As the image has them: /proc may miss some while the tree runs.
+  await areGone(readdirSync(images).flatMap(file => Number(/^core-(\d+)\.img$/.exec(file)?.[1]) || []))
+  return pid
+}
+
+/** Reads a key at a time, without echo: the settings that a careless program leaves behind. */
+export const RAW = `python3 -c '
+import sys, tty, os, signal
+tty.setraw(0, 1)
+signal.signal(signal.SIGWINCH, lambda *_: os.write(1, b"size %d\\r\\n" % os.get_terminal_size().columns))
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"term\\r\\n"))
+os.write(1, b"ready\\r\\n")
+while 1:
+  try: key = os.read(0, 1)
+  except InterruptedError: continue
+  if key == b"q": os._exit(7)
+  if key == b"k": os.kill(os.getpid(), 9)
+  if key == b"z": os.kill(os.getpid(), signal.SIGTSTP)
+  os.write(1, b"<%s>\\r\\n" % key)
+'`
+
+/** A job that was dumped in a window that is closed by now, and the new folder of its image. */
+export async function dumpedJob(command: string, ready: string | RegExp): Promise<{ images: string; pid: number }> {
+  const images = mkdtempSync('/tmp/bardo-job-')
+  using old = new Shell(24, 80)
+  await old.shows('$ ')
+  old.type(`${command}\n`)
+  await old.shows(ready)
+  return { images, pid: await dumpJob(old, images) }
+}
+
+/** Restores without a terminal. */
+export function restoreAway(images: string, kept: string, ...words: readonly string[]): void {
+  const restored = Bun.spawnSync([program, 'restore', ...words, '-D', images, '-o', 'restore.log', '-v4'], {
+    env: { ...process.env, XDG_RUNTIME_DIR: kept },
+    stdin: 'ignore',
+  })
+  if (restored.exitCode !== 0) throw new Error(`restore: ${restored.stderr.toString()}`)
+}
+
+/** The keeper of `pid`: a process that has its number among its words. */
+export function keeperOf(pid: number): number {
+  const found = readdirSync('/proc').filter(name => {
+    if (!/^\d+$/.test(name)) return false
+    try {
+      const words = readFileSync(`/proc/${name}/cmdline`, 'latin1').split('\0')
+      return words.includes('--keep-terminal') && words.some(word => word.endsWith(`/bardo/${pid}`))
+    } catch {
+      return false
+    }
+  })
+  if (found.length !== 1) throw new Error(`${found.length} processes keep the terminal of ${pid}`)
+  return Number(found[0])
 }
 
 export const childOf = (pid: number): number | undefined =>

@@ -219,26 +219,24 @@ const settled = (given: Given, file: Slot<'fd'>): Maker<number, true> => ({
   make(id, at) {
     const info = infosOf(at).get(id)
     const { settings } = info
-    // Last of all: until then a restore that fails has changed nothing that is ours.
-    if (settings !== undefined)
+    const { terminal } = at.options
+    const ours = terminal?.fd === given.fd ? terminal.leader : undefined
+    const leader = info.sid !== 0 && at.hasTask(info.sid) ? info.sid : ours
+    const isBackground = leader === undefined && isElsewhere(given)
+    // Last of all: until then a restore that fails has changed nothing that is ours. Nor is it changed under the hands of who has it
+    // in the foreground: when the job gets there, it gets its settings.
+    if (settings !== undefined && !isBackground)
       at.later('go', late => {
         late.call('ioctl', file, TCSETS2, late.memory(termiosBytes(settings.termios)))
         if (at.options.keepWinsize) late.call('ioctl', file, TIOCSWINSZ, late.memory(winsizeBytes(settings.winsize)))
         if (!isUnlocked(settings)) late.call('ioctl', file, TIOCSLCKTRMIOS, late.memory(lockedBytes(settings)))
       })
-    const { terminal } = at.options
-    const ours = terminal?.fd === given.fd ? terminal.leader : undefined
-    const leader = info.sid !== 0 && at.hasTask(info.sid) ? info.sid : ours
-    if (leader !== undefined)
-      at.get(
-        taken(
-          given,
-          leader === info.sid ? info : { ...info, sid: leader, pgrp: at.hasTask(info.pgrp) ? info.pgrp : 0 },
-          file,
-        ),
-        given.fd,
-      )
-    else if (isElsewhere(given)) log.warn('kinds/tty', `${given.as}: the job is restored in the background`)
+    if (leader !== undefined) {
+      const own = leader === info.sid ? info : { ...info, sid: leader, pgrp: at.hasTask(info.pgrp) ? info.pgrp : 0 }
+      const owner = at.get(taken(given, own, file), given.fd)
+      if (owner !== leader)
+        log.warn('kinds/tty', `${given.as} controls session ${owner}, so session ${leader} is left without a terminal`)
+    } else if (isBackground) log.warn('kinds/tty', `${given.as}: the job is restored in the background`)
     else if (at.hasTask(info.pgrp)) foreground(at, file, info.pgrp)
     else showRoot(at, file)
     return true
@@ -246,12 +244,12 @@ const settled = (given: Given, file: Slot<'fd'>): Maker<number, true> => ({
 })
 
 /** Several terminals of the image may have become one, which the first session that had one of them gets. */
-const taken = (given: Given, info: Info, file: Slot<'fd'>): Maker<number, true> => ({
+const taken = (given: Given, info: Info, file: Slot<'fd'>): Maker<number, number> => ({
   name: 'owner of our terminal',
   make(_, at) {
     warnOfOwner(given)
     controlSession(at, info, file, FROM_ANOTHER)
-    return true
+    return info.sid
   },
 })
 

@@ -1,0 +1,3 @@
+import { prove } from './prove.ts'
+
+prove(import.meta.path, 'a process in the background may set its terminal while SIGTTOU is blocked')
