@@ -248,6 +248,7 @@ export function startCode(code: Uint8Array, address: number, start: Start): numb
   }
 }
 
+/**
  * Makes process `pid`, traced and stopped, with the scratch mapping in its memory; the calls that clear the rest of it.
  * It has our descriptors without FD_CLOEXEC. `options` are of PTRACE_SETOPTIONS.
  */
