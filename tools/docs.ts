@@ -125,6 +125,13 @@ export function limitsPage(): string {
       ['what', 'what to do'],
       refusalsBelow(['restore', 'program', 'kinds/fd', 'kinds/tty']).map(({ says, hint }) => [says, hint]),
     ),
+    '## What a SIGKILL can leave',
+    '',
+    'A dump that is killed leaves its processes running, a restore that is killed leaves nothing. One thing cannot be',
+    'had: a restore that is killed exactly between making a deleted file and deleting it again leaves it, empty, by its name.',
+    'Linux has no call that makes a file which has lost its name. It can make one that never had any (O_TMPFILE), but',
+    'the program would then see another name in /proc/self/fd than before.',
+    '',
     '## The command line',
     '',
     `Commands: ${READY.map(name => `\`${name}\``).join(', ')} are carried out; ${Object.keys(COMMANDS)

@@ -4,6 +4,7 @@ import { spawn } from 'bun'
 import { describe, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { STOP_TIMEOUT_MS } from '../../src/tracee/stopped.ts'
 import { Run, run as execute, sleep, until } from './harness.ts'
 import { announce, chosen, freshFolder, hasStrace, injected, programCommand, traced } from './injection.ts'
 import { KeptImages } from './kept-images.ts'
@@ -75,17 +76,13 @@ async function failedDumps(main: 'busy' | 'waiting', about: number): Promise<voi
     const left = readdirSync(images).filter(name => !STAYS.has(name))
     if (ended.exitCode === 0) survived.push(what)
     else {
-      expect([what, ended.exitCode, ended.output.match(/^Error: /gm)?.length ?? 0, left]).toEqual([
-        what,
-        1,
-        expect.any(Number),
-        [],
-      ])
+      expect([what, ended.exitCode, left]).toEqual([what, 1, []])
       if (!ended.output.includes('Error: ')) throw new Error(`${what}: nothing was said\n${ended.output}`)
     }
     await steady.mustBeUntouched(what)
   }
-  if (process.env['BARDO_SHOW']) console.log(survived.join('\n'))
+  if (process.env['BARDO_SHOW'] !== undefined) console.log(survived.join('\n'))
+  expect(survived.length).toBeLessThan(tried.length)
   await run.finish()
 }
 
@@ -140,6 +137,7 @@ async function failedRestores(workload: string, about: number): Promise<void> {
     await kept.mustBeGone(what)
   }
   if (process.env['BARDO_SHOW'] !== undefined) console.log(survived.join('\n'))
+  expect(survived.length).toBeLessThan(tried.length)
   await run.restore(kept.images)
   await run.finish()
 }
@@ -190,7 +188,8 @@ async function unstoppable(): Promise<void> {
   ])
   expect(ended.exitCode).toBe(1)
   expect(ended.output).toMatch(/^Error: task \d+ did not stop in time/)
-  expect(performance.now() - from).toBeLessThan(5000)
+  // Sooner than a dump without --timeout would have given up.
+  expect(performance.now() - from).toBeLessThan(STOP_TIMEOUT_MS)
   expect(readdirSync(images)).toEqual(['dump.log'])
   await sleep(50)
   expect(readFileSync(`/proc/${run.pid}/status`, 'latin1')).toContain('TracerPid:\t0\n')

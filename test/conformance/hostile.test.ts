@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BardoError } from '../../src/base/errors.ts'
+import { cpuTimeOf } from '../cpu-time.ts'
 import { Run, run as execute } from './harness.ts'
 import { programCommand } from './injection.ts'
 import { prepare, prepareMeasured } from './planned.ts'
@@ -206,27 +207,21 @@ describe('hostile image directories', () => {
       let refused = 0
       for (let number = 0; number < RUNS / VICTIMS.length; number++) {
         const what = Array.from({ length: 1 + random(2) }, () => victim.hurt(random)).join('; ')
-        const from = process.cpuUsage()
         let found: BardoError[] = []
         let peak_mb = 0
-        try {
-          if (only === undefined || number === Number(only)) ({ found, peak_mb } = prepareMeasured(victim.folder))
-        } catch (thrown) {
-          const error = thrown as Error
-          bugs.set(
-            `${error.name}: ${error.message} ${error.stack
-              ?.split('\n')
-              .find(line => line.includes('/src/'))
-              ?.trim()}`,
-            `run ${number}, ${what}`,
-          )
-        }
+        const took_ms = cpuTimeOf(() => {
+          try {
+            if (only === undefined || number === Number(only)) ({ found, peak_mb } = prepareMeasured(victim.folder))
+          } catch (thrown) {
+            const error = thrown as Error
+            const place = error.stack?.split('\n').find(line => line.includes('/src/'))
+            bugs.set(`${error.name}: ${error.message} ${place?.trim()}`, `run ${number}, ${what}`)
+          }
+        })
         if (found.length > 0) refused++
         for (const error of found)
           if (error.code === 'bug')
             bugs.set(`bug: ${error.what}; ${error.where}`.replaceAll(/\d+/g, 'N'), `run ${number}, ${what}`)
-        const { user, system } = process.cpuUsage(from)
-        const took_ms = Math.round((user + system) / 1000)
         if (took_ms > CPU_MAX_MS) bugs.set(`took ${took_ms} ms`, `run ${number}, ${what}`)
         if (peak_mb > MEMORY_MAX_MB) bugs.set(`took ${Math.round(peak_mb)} MB`, `run ${number}, ${what}`)
         victim.heal()

@@ -12,6 +12,7 @@ export type TracedCall = { readonly name: string; readonly nth: number; readonly
 export const everyStep = process.env['BARDO_EVERY_STEP'] === '1'
 
 export const hasStrace = Bun.which('strace') !== null
+if (!hasStrace) console.log('skipped: what fails or is killed at a call of its own; strace is not installed')
 
 /** Runs a command under strace; `extra` are strace's own options. The trace is text, of the calls named. */
 export async function traced(

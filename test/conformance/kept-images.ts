@@ -1,6 +1,6 @@
 // The images of a tree that is gone, to be restored again and again by runs that are killed or fail: whether any of it
 // is left then, in processes, files or mounts.
-import { readdirSync, readFileSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { Arena, syscall } from '../../src/linux/ffi.ts'
 import { NR } from '../../src/linux/nr.ts'
@@ -52,8 +52,11 @@ export class KeptImages {
     await this.mustBeGone('after it was killed')
   }
 
-  /** Waits until all that is left of a restore has ended, and throws if something has not. */
-  async mustBeGone(what: string): Promise<void> {
+  /**
+   * Waits until all that is left of a restore has ended, and throws if something has not, or if it has left a file.
+   * With `names` it may have left names without contents, which are removed.
+   */
+  async mustBeGone(what: string, names = false): Promise<void> {
     const alive = (): number[] => {
       const ours = childrenOf(process.pid).filter(pid => !this.#others.has(pid))
       for (const pid of ours) syscall(NR.wait4, pid, status.address, WNOHANG | WALL, 0)
@@ -67,8 +70,21 @@ export class KeptImages {
       for (const pid of left) syscall(NR.kill, pid, 9)
       throw new Error(`${what}: processes are left: ${states}`)
     }
+    if (names) this.#removeNames()
     const files = filesUnder(this.run.folder).join('\n')
     if (files !== this.#files) throw new Error(`${what}: files differ:\n${files}\nfrom\n${this.#files}`)
     if (readFileSync('/proc/self/mountinfo', 'latin1') !== this.#mounts) throw new Error(`${what}: mounts differ`)
+  }
+
+  /** Removes what was not there before, if nothing is in it; directories from within. */
+  #removeNames(): void {
+    const before = new Set(this.#files.split('\n'))
+    const fresh = filesUnder(this.run.folder).filter(name => !before.has(name))
+    for (const name of fresh.toReversed()) {
+      const path = join(this.run.folder, name)
+      const stat = lstatSync(path)
+      if (stat.isDirectory()) rmdirSync(path)
+      else if (stat.isFIFO() || stat.size === 0) unlinkSync(path)
+    }
   }
 }

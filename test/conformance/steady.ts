@@ -32,6 +32,16 @@ export class Steady {
     await until('it is stopped', () => / [Tt] /.test(readFileSync(`/proc/${this.pid}/stat`, 'latin1')) || undefined)
   }
 
+  /** Throws unless it is stopped still, none of its threads goes on, and none found anything wrong. */
+  async mustBeStopped(what: string): Promise<void> {
+    // A tracer that was killed lets go a moment later; what would run on then does so at once.
+    const state = (): string => / ([A-Za-z]) /.exec(readFileSync(`/proc/${this.pid}/stat`, 'latin1'))![1]!
+    await until(`${what}: it is stopped again`, () => state() === 'T' || undefined, 3000)
+    const from = this.#rounds()
+    await Bun.sleep(30)
+    expect([what, state(), this.#rounds(), this.run.result()]).toEqual([what, 'T', from, ''])
+  }
+
   goOn(): void {
     syscall(NR.kill, this.pid, SIGCONT)
   }
