@@ -1,14 +1,14 @@
 // A restore as a program: what the image says, against what this host has. Nothing is changed here; every reason why it
 // cannot be done goes to the report.
 import { bytesOf } from '../base/bytes.ts'
-import { BardoError, type Report } from '../base/errors.ts'
+import type { Report } from '../base/errors.ts'
 import type { RestoreOptions } from '../base/options.ts'
 import type { ImageDirectory } from '../image/directory.ts'
 import type { thread_core_entry } from '../image/messages/core.ts'
 import type { reg_file_entry } from '../image/messages/regular.ts'
 import { restoreActions } from '../kinds/task/actions.ts'
-import { capabilitiesMissing, hasCredentials, restoreCredentials } from '../kinds/task/credentials.ts'
-import { findLimitsTooHigh, restoreLimits } from '../kinds/task/limits.ts'
+import { hasCredentials, restoreCredentials } from '../kinds/task/credentials.ts'
+import { restoreLimits } from '../kinds/task/limits.ts'
 import { pendingMask, restorePending } from '../kinds/task/pending.ts'
 import { restoreScheduling } from '../kinds/task/scheduling.ts'
 import { MODE_FILTER, chainOf, restoreSeccomp } from '../kinds/task/seccomp.ts'
@@ -39,6 +39,7 @@ import type { Passed, Phase, Places, Program, Purpose } from '../program/program
 import { parkedParts } from '../program/spawn.ts'
 import { RestoreBuild, type TaskSayer } from './build.ts'
 import { FilePlan } from './files.ts'
+import { findAgainstHost } from './against-host.ts'
 import type { Host } from './host.ts'
 import { makeAgain, timedCall } from './interrupted-calls.ts'
 import { TASK_STOPPED, whereOf, type Image, type Task } from './load.ts'
@@ -137,7 +138,7 @@ class Planner {
     using _memory = this.#memory
     const { tasks, root } = this.#image
     const living = tasks.filter(task => !task.zombie)
-    this.#checkHost()
+    for (const finding of findAgainstHost(this.#image, this.#tree, this.#host)) this.#report.add(finding)
     // Files first: what leaders of sessions do to their terminals is said while those are made.
     const tables = this.#descriptorTables(living)
     this.#makeTree()
@@ -384,50 +385,6 @@ class Planner {
     const text = bytesOf(String(value))
     // To lower it needs CAP_SYS_RESOURCE: a task that is easier to kill than before is better than none.
     at.attempt([EACCES, EPERM], 'write', file, at.memory(text), text.length)
-  }
-
-  // ---- the host
-
-  #checkHost(): void {
-    const taken = new Set<number>()
-    for (const task of this.#image.tasks) {
-      for (const tid of task.threads) if (this.#host.pidTaken(tid)) taken.add(tid)
-      if (task.zombie) continue
-      const tc = task.cores[0]!.tc!
-      for (const finding of findLimitsTooHigh(
-        tc.rlimits?.rlimits ?? [],
-        this.#host.limits,
-        this.#host.maySetLimits,
-        whereOf(task),
-      ))
-        this.#report.add(finding)
-      const missing = task.cores.reduce(
-        (all, core) =>
-          all |
-          (core.thread_core?.creds === undefined
-            ? 0n
-            : capabilitiesMissing(core.thread_core.creds, this.#host.permitted)),
-        0n,
-      )
-      if (missing !== 0n)
-        this.#report.add(
-          new BardoError('not-permitted', 'cannot give a task its capabilities: we do not have them', {
-            where: whereOf(task),
-            why: `missing: 0x${missing.toString(16)} (see capsh --decode)`,
-            hint: 'restore as root with all capabilities',
-          }),
-        )
-    }
-    for (const { pgid } of this.#tree.groupHelpers) if (this.#host.pidTaken(pgid)) taken.add(pgid)
-    for (const deed of [...this.#tree.deeds.values()].flat())
-      if (deed.do === 'helper' && this.#host.pidTaken(deed.sid)) taken.add(deed.sid)
-    for (const pid of this.#host.stillTaken(taken))
-      this.#report.add(
-        new BardoError('refused', `pid ${pid} is in use`, {
-          where: `process ${pid} "${this.#host.nameOf(pid)}" has it`,
-          hint: `end it, or restore in a new pid namespace: unshare --pid --fork --mount-proc bardo restore …`,
-        }),
-      )
   }
 }
 

@@ -1,4 +1,5 @@
 // Pairs through a dump and a restore of our own descriptors: Linux says whether they are what they were.
+// It is long: each thing that a pair can hold is a case of its own.
 import { afterEach, expect, test } from 'bun:test'
 import { closeSync, fstatSync, mkdirSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs'
 import {
