@@ -2,7 +2,7 @@
 // them; never copied.
 import { BardoError } from '../base/errors.ts'
 import type { ImageDirectory } from '../image/directory.ts'
-import { MAP_SHARED, PAGE_SIZE, PROT_READ } from '../linux/constants.ts'
+import { MADV_DONTNEED, MAP_SHARED, PAGE_SIZE, PROT_READ } from '../linux/constants.ts'
 import { bytesAt, syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { OpenFile, must } from '../linux/sys.ts'
@@ -14,6 +14,9 @@ export type Range = { start: number; end: number }
 export class PagesFiles {
   readonly #images: ImageDirectory
   readonly #mapped = new Map<number, Mapped>()
+  /** Mappings with pages that are in our memory, since they were looked at, and about how many bytes of them. */
+  readonly #touched = new Set<Mapped>()
+  #touchedBytes = 0
 
   constructor(images: ImageDirectory) {
     this.#images = images
@@ -39,6 +42,16 @@ export class PagesFiles {
         hint: 'the dump or its copy is not complete',
       })
     return bytesAt(address + offset, length)
+  }
+
+  /** Notes that pages were looked at, and lets go of all when they are many: we must not grow with the tree. */
+  #touch(length: number, ...files: number[]): void {
+    for (const id of files) this.#touched.add(this.#map(id))
+    this.#touchedBytes += files.length * Math.max(length, FAULT_AROUND)
+    if (this.#touchedBytes < TOUCHED_MAX) return
+    for (const { address, size } of this.#touched) syscall(NR.madvise, address, size, MADV_DONTNEED)
+    this.#touched.clear()
+    this.#touchedBytes = 0
   }
 
   /**
@@ -94,9 +107,10 @@ export class PagesFiles {
     to: number,
     write: PageRun[],
   ): void {
-    // In windows: the runtime's views have a greatest size.
+    // In windows: neither views nor what is in memory may grow with the mapping.
     for (let at = from; at < to; at += WINDOW) {
       const length = Math.min(WINDOW, to - at)
+      this.#touch(length, mineId, theirsId)
       const a = this.bytes(mineId, mine.offset + at - mine.start, length)
       const b = this.bytes(theirsId, theirs.offset + at - theirs.start, length)
       if (Buffer.compare(a, b) === 0) continue
@@ -112,7 +126,11 @@ export class PagesFiles {
   }
 }
 
-const WINDOW = 64 << 20
+/** Bytes that are compared at once. */
+const WINDOW = 4 << 20
+/** A page that is looked at brings its neighbours (fault_around_bytes of mm/memory.c). */
+const FAULT_AROUND = 64 << 10
+const TOUCHED_MAX = 16 << 20
 
 /** Adds [start, end) of `run`, joined to the last one where they meet. */
 function add(list: PageRun[], run: PageRun, start: number, end: number): void {
