@@ -100,6 +100,16 @@ export function limitsPage(): string {
   }
   add('Of any kind', fileLimits)
   for (const [name, limits] of ofKinds) add(`Kind \`${name}\``, limits)
+  for (const { name, losses } of fileKinds)
+    if (losses !== undefined)
+      lines.push(
+        `### Lost without a refusal: kind \`${name}\``,
+        '',
+        ...table(
+          ['what', 'what becomes of it'],
+          losses.map(({ what, how }) => [what, how]),
+        ),
+      )
   add('Kinds that come later', notYet)
   lines.push(
     '## Moving to another terminal',

@@ -108,8 +108,11 @@ export type TerminalChoice =
   | { readonly kind: 'path'; readonly path: string }
   | { readonly kind: 'fd'; readonly fd: number }
   | { readonly kind: 'new' }
-  /** Only for ptys whose other end was outside: the master of a fresh one is sent to a socket, ours or a listening one. */
-  | { readonly kind: 'handed'; readonly to: number | string }
+  /**
+   * Only for ptys whose other end was outside: the master of a fresh one is sent to a socket, ours or a listening one, or
+   * is kept.
+   */
+  | { readonly kind: 'handed'; readonly to: number | string | undefined }
 
 /** A terminal of ours that stands for those of the image. */
 export type StandIn = {

@@ -255,8 +255,7 @@ function terminalChoice(value: string | undefined): RestoreOptions['tty'] {
 }
 
 function handedTo(value: string | undefined): RestoreOptions['tty'] {
-  if (value === undefined) return { kind: 'new' }
-  const fd = /^fd:([0-9]+)$/.exec(value)
+  const fd = /^fd:([0-9]+)$/.exec(value ?? '')
   return { kind: 'handed', to: fd ? decimal('--orphan-pts-master', fd[1]!) : value }
 }
 

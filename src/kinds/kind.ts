@@ -26,6 +26,13 @@ export type Limit = {
   readonly hint?: string
 }
 
+/** Something that is not carried over and refused by nobody, since it cannot be known or is of no use elsewhere. */
+export type Loss = {
+  readonly what: string
+  /** What becomes of it, and how it is told. */
+  readonly how: string
+}
+
 /** How a kind is recognised. The first kind of the registry that matches is it. */
 export type Match = {
   /** S_IFMT bits of st_mode. */
@@ -170,6 +177,7 @@ export interface FileKind<F extends Fields = Fields> {
   readonly image: Message<F>
   readonly matches: Match
   readonly limits: readonly Limit[]
+  readonly losses?: readonly Loss[]
   /** `restore` opens the file with its status flags; for other kinds the core sets them (F_SETFL). */
   readonly opensWithFlags?: true
   /** Its entries stand behind all others in files.img, the one that was met last first: CRIU depends on that order. */

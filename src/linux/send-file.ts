@@ -53,6 +53,18 @@ export function sendFile(socket: number, fd: number): boolean {
   }
 }
 
+/** Whether files can be sent over `fd`. */
+export function isConnectedUnixSocket(fd: number): boolean {
+  const mark = scratch.mark()
+  try {
+    const at = scratch.take(16)
+    const length = scratch.put(new Uint8Array(Uint32Array.of(16).buffer))
+    return sys('getpeername', fd, at, length) >= 0 && scratch.view.getUint16(at - scratch.address, true) === AF_UNIX
+  } finally {
+    scratch.release(mark)
+  }
+}
+
 /** Receives a descriptor. Throws `refused` where none comes. */
 export function receiveFile(socket: number): number {
   const mark = scratch.mark()

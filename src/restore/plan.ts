@@ -17,12 +17,8 @@ import { restoreAltStack, restoreRseq } from '../kinds/task/user-areas.ts'
 import { descToKernel, isEmptyDesc, registersFromImage, xstateFromImage } from '../kinds/task/x86-registers.ts'
 import {
   AT_FDCWD,
-  CLONE_FILES,
-  CLONE_FS,
-  CLONE_PARENT,
   EACCES,
   EPERM,
-  ESRCH,
   O_CLOEXEC,
   O_WRONLY,
   PR_SET_CHILD_SUBREAPER,
@@ -33,10 +29,10 @@ import {
   SIGPIPE,
   SIGXFSZ,
 } from '../linux/constants.ts'
-import { sys } from '../linux/sys.ts'
 import { ProgramBuilder } from '../program/build.ts'
 import type { Passed, Phase, Places, Program, Purpose } from '../program/program.ts'
 import { parkedParts } from '../program/spawn.ts'
+import { Births, freePids } from './births.ts'
 import { RestoreBuild, type TaskSayer } from './build.ts'
 import { FilePlan } from './files.ts'
 import { findAgainstHost } from './against-host.ts'
@@ -46,7 +42,7 @@ import { TASK_STOPPED, whereOf, type Image, type Task } from './load.ts'
 import { MemoryPlan } from './memory.ts'
 import { PHASES } from './order.ts'
 import { choosePlaces } from './places.ts'
-import { childrenOf, planTree, type Adoption, type TreePlan } from './sessions.ts'
+import { childrenOf, planTree, type TreePlan } from './sessions.ts'
 
 /** Signals that the runtime ignores, and that exec hands on. */
 const IGNORED_BY_RUNTIME: ReadonlySet<number> = new Set([SIGPIPE, SIGXFSZ])
@@ -61,30 +57,6 @@ export function planRestore(
   return new Planner(image, images, options, host, report).plan()
 }
 
-/** What of `mother` a child has in common with it, not a copy: CLONE_FILES, CLONE_FS. */
-const sharedWith = (mother: Task, { ids, zombie }: Task): number =>
-  mother.zombie || zombie
-    ? 0
-    : (ids.files_id === mother.ids.files_id ? CLONE_FILES : 0) | (ids.fs_id === mother.ids.fs_id ? CLONE_FS : 0)
-
-/** The same of a helper, so that those whom it bears can have it. */
-const sharedByAny = (mother: Task, children: readonly Task[]): number =>
-  children.reduce((flags, child) => flags | sharedWith(mother, child), 0)
-
-/** Ids for helpers: neither of the image, nor in use here. */
-function freePids(tasks: readonly Task[]): () => number {
-  const taken = new Set(tasks.flatMap(({ pid, sid, pgid, threads }) => [pid, sid, pgid, ...threads]))
-  let last = Math.max(...taken)
-  return () => {
-    do last = last >= PID_MAX ? PID_MIN : last + 1
-    while (taken.has(last) || sys('kill', last, 0) !== -ESRCH)
-    return last
-  }
-}
-
-/** Every kernel has these; those below are for what starts with the machine (RESERVED_PIDS). */
-const [PID_MIN, PID_MAX] = [301, 0x7fff]
-
 class Planner {
   readonly #image: Image
   readonly #options: RestoreOptions
@@ -96,6 +68,7 @@ class Planner {
   readonly #places: Places
   readonly #memory: MemoryPlan
   readonly #tree: TreePlan
+  readonly #births: Births
 
   constructor(image: Image, images: ImageDirectory, options: RestoreOptions, host: Host, report: Report) {
     this.#image = image
@@ -120,12 +93,10 @@ class Planner {
       host,
       report,
     )
+    this.#births = new Births(this.#program, this.#build)
     this.#tree = planTree(image.root, image.tasks, options.shellJob, report, freePids(image.tasks))
     this.#memory = new MemoryPlan(this.#build, this.#places, parked, image.tasks, report, this.#motherOf)
   }
-
-  /** Helpers that bore children of others, who get those when the helpers end: in the order of their own birth. */
-  readonly #helpers: { readonly adopter: Task; readonly helper: number; readonly reaper: number }[] = []
 
   /** The task whose copy a new one is. */
   readonly #motherOf = (task: Task): Task | undefined => {
@@ -176,67 +147,10 @@ class Planner {
         this.#report.collect(() => this.#memory.make(task))
         this.#placesOf(task)
       }
-      const makers = new Map<number, Task>()
-      for (const deed of this.#tree.deeds.get(task) ?? []) {
-        if (deed.do === 'setsid') {
-          this.#say(task, 'tasks', 'session').call('setsid')
-          this.#build.sayAsLeader(task.pid)
-        } else if (deed.do === 'clone') this.#clone(task, deed.child, task.pid, makers)
-        else if (deed.do === 'helper') this.#helper(task, deed.sid, deed.adoptions)
-        else for (const adoption of deed.adoptions) this.#bear(task, task.pid, adoption)
-        for (const child of childrenOf(deed)) born.add(child)
-      }
+      this.#births.bear(task, this.#tree.deeds.get(task) ?? [])
+      for (const deed of this.#tree.deeds.get(task) ?? []) for (const child of childrenOf(deed)) born.add(child)
     }
-    for (const { adopter, helper, reaper } of this.#helpers.toReversed()) {
-      const purpose = this.#purpose(adopter, 'tasks', `helper ${helper}`)
-      const say = this.#build.task(adopter.pid, purpose)
-      say.call('prctl', PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-      this.#program.end(purpose, helper, 0, reaper)
-      say.call('prctl', PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-    }
-  }
-
-  /** A child shares descriptors and working directory with its parent, or with a sibling that then makes it. */
-  #clone(task: Task, child: Task, maker: number, makers: Map<number, Task>): void {
-    const purpose = this.#purpose(child, 'tasks')
-    if (child.zombie) {
-      this.#program.spawn(purpose, maker, child.pid, { kind: 'child', flags: 0 })
-      return
-    }
-    const files = child.ids.files_id
-    const isMothers = (sharedWith(task, child) & CLONE_FILES) !== 0
-    const sibling = isMothers ? undefined : makers.get(files)
-    const flags = sharedWith(sibling ?? task, child) | (sibling === undefined ? 0 : CLONE_PARENT)
-    this.#program.spawn(purpose, sibling?.pid ?? maker, child.pid, { kind: 'child', flags })
-    if (sibling === undefined && !isMothers) makers.set(files, child)
-  }
-
-  /** A session whose leader is gone: a helper leads it, and bears its members. */
-  #helper(task: Task, sid: number, adoptions: readonly Adoption[]): void {
-    const purpose = this.#purpose(task, 'tasks', `helper for session ${sid}`)
-    const all = adoptions.flatMap(({ children }) => children)
-    this.#program.spawn(purpose, task.pid, sid, { kind: 'child', flags: sharedByAny(task, all) })
-    this.#build.task(sid, purpose).call('setsid')
-    this.#build.sayAsLeader(sid)
-    this.#helpers.push({ adopter: task, helper: sid, reaper: task.pid })
-    for (const adoption of adoptions) {
-      if (adoption.pid === sid) this.#bearAs(task, adoption)
-      else this.#bear(task, sid, adoption)
-    }
-  }
-
-  /** `maker`, a copy of `mother` or herself, makes a helper in its session, which bears children of others. */
-  #bear(mother: Task, maker: number, adoption: Adoption): void {
-    const { adopter, pid, children } = adoption
-    const purpose = this.#purpose(adopter, 'tasks', 'helper')
-    this.#program.spawn(purpose, maker, pid, { kind: 'child', flags: sharedByAny(mother, children) })
-    this.#helpers.push({ adopter, helper: pid, reaper: maker })
-    this.#bearAs(mother, adoption)
-  }
-
-  #bearAs(mother: Task, { children, pid }: Adoption): void {
-    const makers = new Map<number, Task>()
-    for (const child of children) this.#clone(mother, child, pid, makers)
+    this.#births.endHelpers()
   }
 
   #groups(): void {

@@ -16,7 +16,7 @@ import type * as Jobs from './foreground.ts'
 import { readHost } from './host.ts'
 import { loadImage } from './load.ts'
 import { planRestore } from './plan.ts'
-import { openChoice, openForJob, prepareNew, putOn, type Chosen, type Used } from './terminal.ts'
+import { openChoice, openForJob, prepareNew, putOn, withoutNeed, type Chosen, type Used } from './terminal.ts'
 import { givenForNone, standIns } from '../kinds/tty/outside.ts'
 
 /** What was done, for stats-restore; moments in milliseconds. */
@@ -107,7 +107,8 @@ function prepare(asked: RestoreOptions, opened: Chosen): Prepared {
   const images = new ImageDirectory(asked.imagesFd)
   const image = loadImage(images, report)
   report.throwIfAny('cannot restore the tree')
-  const { chosen, options: wanted } = openForJob(image, images, asked) ?? { chosen: opened, options: asked }
+  const { chosen, options: wanted } = openForJob(image, images, asked) ??
+    withoutNeed(image, images, asked, opened) ?? { chosen: opened, options: asked }
   const options = chosen.standIn === undefined ? wanted : putOn(image, wanted, chosen.standIn)
   const host = readHost()
   progress.stage('planning')

@@ -11,6 +11,7 @@ import { winsizeBytes } from '../kinds/tty/termios.ts'
 import {
   AF_UNIX,
   AT_FDCWD,
+  F_SETFL,
   O_CLOEXEC,
   O_NOCTTY,
   O_NONBLOCK,
@@ -23,7 +24,7 @@ import {
   SOCK_CLOEXEC,
   SOCK_STREAM,
 } from '../linux/constants.ts'
-import { sendFile, unixAddress } from '../linux/send-file.ts'
+import { isConnectedUnixSocket, sendFile, unixAddress } from '../linux/send-file.ts'
 import { must, refusal, sys } from '../linux/sys.ts'
 import type { Image, Task } from './load.ts'
 
@@ -65,6 +66,8 @@ export class Chosen {
   handOut(receiver: number): void {
     const { master, slave } = this.take()
     sys('close', slave)
+    // Who takes it may read as he likes.
+    must('fcntl', master, F_SETFL, 0)
     const sent = sendFile(receiver, master)
     sys('close', master)
     if (!sent) log.warn('restore', 'nobody took the master of the new terminal, which has hung up')
@@ -81,7 +84,10 @@ export function openChoice({ tty }: RestoreOptions): Chosen {
   if (tty === undefined) return new Chosen()
   if (tty.kind === 'new') return newPty('--tty new')
   // Before anything else: without who takes the master, nothing is to be restored.
-  if (tty.kind === 'handed') return newPty('--orphan-pts-master', typeof tty.to === 'number' ? tty.to : connect(tty.to))
+  if (tty.kind === 'handed') {
+    const { to } = tty
+    return newPty('--orphan-pts-master', typeof to === 'string' ? connect(to) : to === undefined ? to : connected(to))
+  }
   if (tty.kind === 'fd') {
     mustBeSlave(tty.fd, `--tty fd:${tty.fd}`)
     return new Chosen({ fd: tty.fd, as: `--tty fd:${tty.fd}`, isNew: false })
@@ -98,6 +104,14 @@ function mustBeSlave(fd: number, as: string): void {
   if (!isTerminal(fd)) throw new BardoError('usage', `${as} is not a terminal`, { hint })
   if (typeof ask(fd, TIOCGPTN, 4) !== 'number')
     throw new BardoError('usage', `${as} is the master of a pty`, { why: 'a terminal is its other end', hint })
+}
+
+/** A socket that the caller has given us: a master that nobody takes would hang up. */
+function connected(fd: number): number {
+  if (isConnectedUnixSocket(fd)) return fd
+  throw new BardoError('usage', `--orphan-pts-master fd:${fd}: descriptor ${fd} is no connected unix socket`, {
+    hint: 'give one end of a socketpair(2), or the path of a listening socket',
+  })
 }
 
 function connect(path: string): number {
@@ -135,6 +149,21 @@ export function openForJob(
   if (wanting.every(({ info }) => info.settings === undefined)) return undefined
   log.warn('restore', 'there is no terminal here, so the job gets one of its own, as by --tty new')
   return { chosen: newPty('--shell-job without a terminal'), options: { ...options, tty: ONLY_PTYS } }
+}
+
+/** Runtimes ask for a master to be handed out whatever the tree has: with the options for one that has no such pty. */
+export function withoutNeed(
+  image: Image,
+  images: ImageDirectory,
+  options: RestoreOptions,
+  { standIn }: Chosen,
+): { readonly chosen: Chosen; readonly options: RestoreOptions } | undefined {
+  if (options.tty?.kind !== 'handed' || standIn === undefined) return undefined
+  const pids = new Set(image.tasks.map(({ pid }) => pid))
+  const { fd, as } = standIn
+  const asked = { ...options, terminal: { fd, as, leader: undefined } }
+  if (standIns(images, asked, pid => pids.has(pid)).some(one => one.fd === fd)) return undefined
+  return { chosen: new Chosen(), options: { ...options, tty: undefined } }
 }
 
 /**

@@ -132,7 +132,7 @@ int main(int argc, char **argv) {
   reaper(1);
   void (*const all[])(void *) = {leader, holder, bearer, zombie};
   for (size_t i = 0; i < COUNT(all); i++) fork_child(all[i], NULL);
-  await_prepared(9);
+  await_prepared(10);
   struct facts *facts = shared->facts;
   // What was meant to come about.
   pid_t self = getpid();

@@ -8,7 +8,7 @@ import { dumpCtty, restoreCtty } from './ctty.ts'
 import { deviceOf, TTY_MAJORS } from './device.ts'
 import { infosOf, isMaster, type Info } from './info.ts'
 import { dumpLine, restoreLine } from './line.ts'
-import { otherTerminal, refuseTerminal, ttyLimits } from './limits.ts'
+import { otherTerminal, refuseTerminal, ttyLimits, ttyLosses } from './limits.ts'
 import { chosenFor, dumpOutside, givenFor, jobTerminal, missing, nameOfTerminal, restoreOn } from './outside.ts'
 import { dumpMaster, dumpSlave, restoreHungUp, restoreMaster, restoreSlave } from './pty.ts'
 
@@ -67,6 +67,7 @@ export const tty = fileKind({
   image: tty_file_entry,
   matches: { mode: [S_IFCHR], majors: TTY_MAJORS },
   limits: ttyLimits,
+  losses: ttyLosses,
   opensWithFlags: true,
   dump(view) {
     const { rdev, dev } = view.stat

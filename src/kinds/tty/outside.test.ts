@@ -16,7 +16,7 @@ import {
   TIOCSWINSZ,
 } from '../../linux/constants.ts'
 import { must, statOf, sys } from '../../linux/sys.ts'
-import { readSettings, readTermios, readWinsize } from './device.ts'
+import { askNumber, readSettings, readTermios, readWinsize } from './device.ts'
 import { Infos } from './info.ts'
 import { newPair, Rig, saidToTasks, type World } from '../../../test/rigs/tty.ts'
 import { termiosBytes, type Termios } from './termios.ts'
@@ -156,6 +156,26 @@ test('a serial line is opened again by its path, with its settings', () => {
   const [made] = later(rig.restore(ids))
   expect(readSettings(made!)).toEqual(before)
   expect(statOf(made!, '', 0x1000)).toEqual(statOf(fd, '', 0x1000))
+})
+
+test('a virtual terminal whose keys a program takes itself is refused by name', () => {
+  const path = '/dev/tty44'
+  if (!existsSync(path)) return console.log(`skipped: no ${path}`)
+  const fd = sys('openat', -100, path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
+  if (fd < 0) return console.log(`skipped: ${path} cannot be opened`)
+  later([fd])
+  const [KDGKBMODE, KDSKBMODE, K_MEDIUMRAW] = [0x4b44, 0x4b45, 2]
+  const before = askNumber(fd, KDGKBMODE, 1)
+  must('ioctl', fd, KDSKBMODE, K_MEDIUMRAW)
+  try {
+    using rig = new Rig()
+    expect(wrongWith(() => rig.dump([fd], {}, false)).what).toContain('whose keys it takes unprocessed')
+  } finally {
+    must('ioctl', fd, KDSKBMODE, before)
+  }
+  using rig = new Rig()
+  rig.dump([fd], {}, false)
+  expect(rig.images.read('TTY_INFO')[0]).toMatchObject({ type: TtyType.VT })
 })
 
 test("CRIU's image of a pair is read: settings in packed bytes, what was typed", () => {

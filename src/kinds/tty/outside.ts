@@ -14,7 +14,6 @@ import {
   TIOCGPGRP,
   TIOCGPTN,
   TIOCGSID,
-  TIOCSLCKTRMIOS,
   TIOCSWINSZ,
 } from '../../linux/constants.ts'
 import { OpenFile, sys } from '../../linux/sys.ts'
@@ -34,7 +33,7 @@ import {
   sessionOn,
   type Info,
 } from './info.ts'
-import { isUnlocked, lockedBytes } from './pty.ts'
+import { lock } from './pty.ts'
 import { controlSession, foreground, FROM_ANOTHER } from './session.ts'
 import { termiosBytes, winsizeBytes } from './termios.ts'
 
@@ -229,7 +228,7 @@ const settled = (given: Given, file: Slot<'fd'>): Maker<number, true> => ({
       at.later('go', late => {
         late.call('ioctl', file, TCSETS2, late.memory(termiosBytes(settings.termios)))
         if (at.options.keepWinsize) late.call('ioctl', file, TIOCSWINSZ, late.memory(winsizeBytes(settings.winsize)))
-        if (!isUnlocked(settings)) late.call('ioctl', file, TIOCSLCKTRMIOS, late.memory(lockedBytes(settings)))
+        lock(late, file, settings)
       })
     if (leader !== undefined) {
       const own = leader === info.sid ? info : { ...info, sid: leader, pgrp: at.hasTask(info.pgrp) ? info.pgrp : 0 }

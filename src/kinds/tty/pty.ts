@@ -25,7 +25,8 @@ import {
   TIOCSPTLCK,
   TIOCSWINSZ,
 } from '../../linux/constants.ts'
-import { must, OpenFile, refusal, statOf, sys, type Stat } from '../../linux/sys.ts'
+import { parseStatus } from '../../linux/proc/status.ts'
+import { must, OpenFile, readFile, refusal, statOf, sys, type Stat } from '../../linux/sys.ts'
 import { log } from '../../base/log.ts'
 import type { Slot } from '../../program/program.ts'
 import type { Build, FileView, Maker } from '../kind.ts'
@@ -230,7 +231,7 @@ const pairs: Maker<number, Made> = {
       if (control) controlSession(at, info, slave, 0)
     } else setPlain(at, master, settings, info)
     // Through the master, the settings are those of the other end; what is locked can be set no more, so it comes last.
-    if (!isUnlocked(settings)) at.call('ioctl', master, TIOCSLCKTRMIOS, at.memory(lockedBytes(settings)))
+    lock(at, master, settings)
     at.call('ioctl', master, TIOCSWINSZ, at.memory(winsizeBytes(settings.winsize)))
     const ownerIsSet = setOwner(at, master, info)
     // In the way of whoever opens the slave, so when all have.
@@ -248,8 +249,17 @@ function setPlain(at: Build, master: Slot<'fd'>, { termios }: Settings, info: In
   if (info.packet_mode) at.call('ioctl', master, TIOCPKT, at.memory(int(1)))
 }
 
-export const lockedBytes = ({ locked }: Settings): Uint8Array => termiosBytes(locked).subarray(0, TERMIOS_SIZE)
-export const isUnlocked = (settings: Settings): boolean => lockedBytes(settings).every(byte => byte === 0)
+/** Locks the settings that were locked. Who has no right to that restores the terminal all the same. */
+export function lock(at: Build, file: Slot<'fd'>, { locked }: Settings): void {
+  const bytes = termiosBytes(locked).subarray(0, TERMIOS_SIZE)
+  if (bytes.every(byte => byte === 0)) return
+  if (!mayLock()) log.warn('kinds/tty', 'settings of a terminal that were locked are not: that needs CAP_SYS_ADMIN')
+  at.attempt([EPERM], 'ioctl', file, TIOCSLCKTRMIOS, at.memory(bytes))
+}
+
+const CAP_SYS_ADMIN = 21n
+const mayLock = (): boolean =>
+  ((parseStatus(readFile(AT_FDCWD, '/proc/self/status')!).capEff >> CAP_SYS_ADMIN) & 1n) === 1n
 
 const MODE_BITS = 0o7777
 

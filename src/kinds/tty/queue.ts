@@ -22,7 +22,7 @@ export const NO_INPUT: Input = { lines: [], rest: new Uint8Array(), unprocessed:
 
 /** What the buffer of a line discipline holds (N_TTY_BUF_SIZE less one). */
 export const PROCESSED_MAX = 4095
-/** All that one direction can hold: the buffer, and what waits in front of it. Found by trying; see pty.test.ts. */
+/** All that one direction can hold: the buffer, and what waits in front of it. Found by trying; see queue.test.ts. */
 export const QUEUE_MAX = 22528
 
 const NEWLINE = 0x0a
