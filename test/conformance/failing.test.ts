@@ -262,7 +262,7 @@ describe('a dump', () => {
 test('a restore whose pidfile is there makes nothing', () => takenPidfile(), 60_000)
 
 describe.if(hasStrace)('a restore in which a call fails', () => {
-  for (const workload of ['registers', 'threads', 'tree', 'adopted', 'pipes', 'unlinked', 'tty-pair'])
+  for (const workload of ['registers', 'threads', 'tree', 'adopted', 'pipes', 'unlinked', 'tty-pair', 'stopped'])
     test(`leaves nothing of ${workload}`, () => failedRestores(workload, 12), 600_000)
 })
 

@@ -131,6 +131,6 @@ describe.if(hasStrace)('a dump that is killed', () => {
 })
 
 describe.if(hasStrace)('a restore that is killed', () => {
-  for (const workload of ['registers', 'threads', 'tree', 'adopted', 'pipes', 'unlinked', 'tty-pair'])
+  for (const workload of ['registers', 'threads', 'tree', 'adopted', 'pipes', 'unlinked', 'tty-pair', 'stopped'])
     test(`leaves nothing of ${workload}`, () => killedRestores(workload, 10), 600_000)
 })
