@@ -131,7 +131,6 @@ export class Foreground {
   readonly #terminal: number | undefined
   readonly #group = must('getpgid', 0)
   readonly #leaders = leadersGroup()
-  readonly #isUnderShell: boolean
   /** Whether the job has the terminal from us: while we are in the background, it has not. */
   #given = false
   #guard: Guard | undefined
@@ -140,7 +139,6 @@ export class Foreground {
 
   /** Remembers how terminals are. */
   constructor(terminals: readonly Used[]) {
-    this.#isUnderShell = isUnderShell()
     for (const { fd, info } of terminals) {
       if (this.#saved.some(saved => saved.fd === fd)) continue
       const termios = termiosNow(fd)
@@ -299,7 +297,7 @@ export class Foreground {
       this.#continue(root, group)
       return
     }
-    if (!this.#isUnderShell) {
+    if (!isUnderShell()) {
       // Nobody would ever continue us. The kernel, too, does not let a ^Z stop a group that nobody looks after. Who wants the
       // terminal in the background gets it when we hear that we are continued.
       if (signal === SIGTSTP) this.#continue(root, group)

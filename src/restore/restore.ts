@@ -63,7 +63,11 @@ export async function restore(asked: RestoreOptions, isRunning: () => Promise<vo
     log.warn('restore', `stats-restore cannot be written: ${renderLine(asBardoError(thrown))}`)
   }
   progress.end()
-  await isRunning()
+  try {
+    await isRunning()
+  } catch (thrown) {
+    log.warn('restore', renderLine(asBardoError(thrown)))
+  }
   if (options.keepWinsize) foreground?.noteSizes()
   else if (options.finalState !== 'stopped' && used.length > 0)
     (await import('./windows.ts')).announceWindows(used, program.root, groups)

@@ -68,7 +68,7 @@ test(
       await now.shows('attach 0')
       expect(existsSync(`${kept}/bardo/${second.pid}`)).toBe(false)
       // The terminal hangs up with who keeps it.
-      const keeper = keeperOf(first.pid)
+      const keeper = await keeperOf(first.pid)
       process.kill(keeper, 'SIGKILL')
       await until('the job has been hung up', () => 'Z' === (stateOf(first.pid) ?? 'Z') || undefined)
       expect(existsSync(`${kept}/bardo/${first.pid}`)).toBe(true)

@@ -186,12 +186,12 @@ test(
     using now = new Shell(40, 111)
     try {
       now.type(
-        `export XDG_RUNTIME_DIR=${images}; sh -c '${program} restore --tty new -D ${images} -o restore.log; echo "status $?"; stty -a | grep -o "[-]*icanon"'\n`,
+        `export XDG_RUNTIME_DIR=${images}; sh -c '${program} restore --tty new -D ${images} -o restore.log; echo "status $?"; until stty -a | grep -q " icanon"; do sleep 0.02; done; echo in order'\n`,
       )
       await now.shows('size 111')
       await now.isShowing()
       process.kill(childOf(await now.job())!, 'SIGKILL')
-      await now.shows(/status 137\r?\n *icanon/)
+      await now.shows(/status 137\s+in order$/m)
       now.type(`clear; ${program} attach --\n`)
       await now.isShowing()
       now.type('a')
@@ -228,7 +228,7 @@ while 1: signal.pause()'`,
         { env: { ...process.env, XDG_RUNTIME_DIR: images }, stdin: 'ignore' },
       )
       expect(restored.exitCode, restored.stderr.toString()).toBe(0)
-      const keeper = keeperOf(pid)
+      const keeper = await keeperOf(pid)
       await until('it listens', () => waitsForEver(keeper) || undefined)
       process.kill(pid, 'SIGUSR1')
       await until('all is written', () => existsSync(flooded) || undefined)

@@ -179,18 +179,19 @@ export function restoreAway(images: string, kept: string, ...words: readonly str
 }
 
 /** The keeper of `pid`: a process that has its number among its words. */
-export function keeperOf(pid: number): number {
-  const found = readdirSync('/proc').filter(name => {
-    if (!/^\d+$/.test(name)) return false
+export function keeperOf(pid: number): Promise<number> {
+  const isKeeper = (name: string): boolean => {
     try {
       const words = readFileSync(`/proc/${name}/cmdline`, 'latin1').split('\0')
       return words.includes('--keep-terminal') && words.some(word => word.endsWith(`/bardo/${pid}`))
     } catch {
       return false
     }
+  }
+  return until(`process ${pid} has a keeper`, () => {
+    const found = readdirSync('/proc').filter(name => /^\d+$/.test(name) && isKeeper(name))
+    return found.length === 1 ? Number(found[0]) : undefined
   })
-  if (found.length !== 1) throw new Error(`${found.length} processes keep the terminal of ${pid}`)
-  return Number(found[0])
 }
 
 export const childOf = (pid: number): number | undefined =>
