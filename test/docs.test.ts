@@ -49,6 +49,10 @@ describe('documents', () => {
     expect(findings.join('\n')).toBe('')
   })
 
+  test('the kind that is shown to newcomers is the one that is there', () => {
+    expect(textOf('docs/add-a-kind.md')).toContain(textOf('src/kinds/fd/eventfd.ts'))
+  })
+
   test('no path of one machine is in them', () => {
     const findings = documents.filter(path => /\/work\/|\/tmp\/criu/.test(textOf(path)))
     expect(findings).toEqual([])
