@@ -36,6 +36,7 @@ import {
   type ProcessAnswers,
   type ThreadAnswers,
 } from './process.ts'
+import { rehearse } from './rehearsal.ts'
 import { writeDumpStats, type Times } from './stats.ts'
 import type { Stat } from '../linux/proc/stat.ts'
 import { readProcess, readZombie, whereOf, type ProcessFacts } from './tasks.ts'
@@ -79,6 +80,7 @@ type Done = { readonly times: Times; readonly counts: MemoryCollector['counts'] 
 function dumpTree(options: DumpOptions, images: ImageWriter): Done {
   const times: Times = { start: performance.now(), stopped: 0, memory: 0, memoryEnd: 0, end: 0 }
   readOwnNamespaces()
+  if (options.finalState === 'running') rehearse(options)
   progress.stage('stopping the tree')
   const saved = ((): SavedTree => {
     using _pin = new CpuPin(options.pid)
