@@ -21,7 +21,7 @@ import {
   must,
   OpenFile,
   readDirectory,
-  readFile,
+  readOnce,
   readLink,
   refusal,
   scratch,
@@ -121,7 +121,7 @@ export class DescriptorTable {
   }
 
   fdinfo(fd: number): Fdinfo {
-    return parseFdinfo(readFile(this.#infos, String(fd))!)
+    return parseFdinfo(readOnce(this.#infos, String(fd))!)
   }
 
   link(fd: number): string {

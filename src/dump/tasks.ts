@@ -63,7 +63,7 @@ export function readProcess(process: Process): ProcessFacts {
     mappings: parseMappingFlags(read(`/proc/${pid}/smaps`)),
     auxv: parseAuxv(read(`/proc/${pid}/auxv`)),
     limits: parseLimits(read(`/proc/${pid}/limits`, true)),
-    timers: parseTimers(readFile(AT_FDCWD, `/proc/${pid}/timers`, [ENOENT]) ?? new Uint8Array()),
+    timers: parseTimers(readOnce(AT_FDCWD, `/proc/${pid}/timers`, [ENOENT]) ?? new Uint8Array()),
     personality: parseInt(textOf(read(`/proc/${pid}/personality`, true)), 16),
     oom_score_adj: integer(readOnce(AT_FDCWD, `/proc/${pid}/oom_score_adj`)),
     loginuid: loginuid === undefined ? undefined : integer(loginuid),

@@ -81,6 +81,7 @@ export class OpenFile {
 }
 
 const READ_SIZE = 256 << 10
+const PAGE_OF_RECORDS = 3072
 const readBuffer = new Arena(READ_SIZE)
 
 /** Reads what is left of `fd`, whatever its length: files of /proc have no size. Throws `refused`. */
@@ -94,7 +95,7 @@ export function readAll(fd: number, what: string, once = false): Uint8Array {
     if (n === 0) break
     pieces.push(readBuffer.bytes.slice(0, n))
     total += n
-    if (once && n < READ_SIZE) break
+    if (once && n < PAGE_OF_RECORDS) break
   }
   if (pieces.length === 1) return pieces[0]!
   const all = new Uint8Array(total)
@@ -107,8 +108,8 @@ export function readAll(fd: number, what: string, once = false): Uint8Array {
 }
 
 /**
- * `readFile` of a file that the kernel writes in one piece when it is read (single_open of fs/seq_file.c, as status,
- * stat and limits of /proc): one read brings it all.
+ * `readFile` of a file of /proc that has one record (status, stat, limits, fdinfo), or whose records are short (children, timers): one
+ * read mostly brings it all. The kernel fills a page of records at a time (fs/seq_file.c), so that less is the end.
  */
 export function readOnce(dirfd: number, path: string, absent: readonly number[] = []): Uint8Array | undefined {
   return readFile(dirfd, path, absent, true)

@@ -23,7 +23,7 @@ import { REG, SYSCALL_LENGTH, type Registers } from '../linux/arch/x86-64.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseStat } from '../linux/proc/stat.ts'
-import { readDirectory, readFile, scratch } from '../linux/sys.ts'
+import { readDirectory, readFile, readOnce, scratch } from '../linux/sys.ts'
 import { readMemory } from './memory.ts'
 import {
   detach,
@@ -293,7 +293,7 @@ export class StoppedTree {
     const found: number[] = []
     for (const thread of process.threads) {
       const path = `/proc/${process.pid}/task/${thread.tid}/children`
-      const text = readFile(AT_FDCWD, path)
+      const text = readOnce(AT_FDCWD, path)
       if (text === undefined) continue
       for (const word of new TextDecoder().decode(text).split(' ')) if (word !== '') found.push(Number(word))
     }
