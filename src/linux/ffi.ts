@@ -17,47 +17,25 @@ const NR_MUNMAP = 11
 /** The block that `stub` reads: nr, six arguments, the result; eight 64-bit words. */
 const BLOCK_WORDS = 8
 
+/** Machine code from hexadecimal digits, an instruction a word: the comment behind each says what it is. */
+export const machineCode = (...instructions: string[]): Uint8Array =>
+  new Uint8Array(Buffer.from(instructions.join(''), 'hex'))
+
 // Calls the system call whose block rdi points at, and stores the result in its last word.
-const STUB = Uint8Array.of(
-  0x53, // push rbx
-  0x48,
-  0x89,
-  0xfb, // mov rbx, rdi
-  0x48,
-  0x8b,
-  0x03, // mov rax, [rbx]
-  0x48,
-  0x8b,
-  0x7b,
-  0x08, // mov rdi, [rbx+8]
-  0x48,
-  0x8b,
-  0x73,
-  0x10, // mov rsi, [rbx+16]
-  0x48,
-  0x8b,
-  0x53,
-  0x18, // mov rdx, [rbx+24]
-  0x4c,
-  0x8b,
-  0x53,
-  0x20, // mov r10, [rbx+32]
-  0x4c,
-  0x8b,
-  0x43,
-  0x28, // mov r8, [rbx+40]
-  0x4c,
-  0x8b,
-  0x4b,
-  0x30, // mov r9, [rbx+48]
-  0x0f,
-  0x05, // syscall
-  0x48,
-  0x89,
-  0x43,
-  0x38, // mov [rbx+56], rax
-  0x5b, // pop rbx
-  0xc3, // ret
+const STUB = machineCode(
+  '53', // push rbx
+  '4889fb', // mov rbx, rdi
+  '488b03', // mov rax, [rbx]
+  '488b7b08', // mov rdi, [rbx+8]
+  '488b7310', // mov rsi, [rbx+16]
+  '488b5318', // mov rdx, [rbx+24]
+  '4c8b5320', // mov r10, [rbx+32]
+  '4c8b4328', // mov r8, [rbx+40]
+  '4c8b4b30', // mov r9, [rbx+48]
+  '0f05', // syscall
+  '48894338', // mov [rbx+56], rax
+  '5b', // pop rbx
+  'c3', // ret
 )
 
 // libc serves once, to map the first pages; its results are pointers or -1, so errno is not needed.

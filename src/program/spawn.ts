@@ -16,7 +16,7 @@ import {
   SIGKILL,
 } from '../linux/constants.ts'
 import { REG, type Registers } from '../linux/arch/x86-64.ts'
-import { Arena, loadCode } from '../linux/ffi.ts'
+import { Arena, loadCode, machineCode } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseMaps, parseSpecial, type Mapping } from '../linux/proc/maps.ts'
 import { OpenFile, must, readFile, refusal, sys } from '../linux/sys.ts'
@@ -29,75 +29,28 @@ const PTRACE_O_EXITKILL = 1 << 20
 // clone3; in the child execveat(fd, "", argv, envp, AT_EMPTY_PATH), and exit(127) where that fails. The parent is held by
 // CLONE_VFORK until the child has left our memory; it must not find its return address overwritten, so that the child
 // touches no stack below it (it never returns).
-const CODE = Uint8Array.of(
-  0x53, // push rbx
-  0x48,
-  0x89,
-  0xfb, // mov rbx, rdi
-  0x48,
-  0x8b,
-  0x3b, // mov rdi, [rbx]
-  0x48,
-  0x8b,
-  0x73,
-  0x08, // mov rsi, [rbx+8]
-  0xb8,
-  0xb3,
-  0x01,
-  0x00,
-  0x00, // mov eax, 435 (clone3)
-  0x0f,
-  0x05, // syscall
-  0x48,
-  0x85,
-  0xc0, // test rax, rax
-  0x74,
-  0x06, // jz child
-  0x48,
-  0x89,
-  0x43,
-  0x38, // mov [rbx+56], rax
-  0x5b, // pop rbx
-  0xc3, // ret
-  0x48,
-  0x8b,
-  0x7b,
-  0x10, // child: mov rdi, [rbx+16]
-  0x48,
-  0x8b,
-  0x73,
-  0x18, // mov rsi, [rbx+24]
-  0x48,
-  0x8b,
-  0x53,
-  0x20, // mov rdx, [rbx+32]
-  0x4c,
-  0x8b,
-  0x53,
-  0x28, // mov r10, [rbx+40]
-  0x4c,
-  0x8b,
-  0x43,
-  0x30, // mov r8, [rbx+48]
-  0xb8,
-  0x42,
-  0x01,
-  0x00,
-  0x00, // mov eax, 322 (execveat)
-  0x0f,
-  0x05, // syscall
-  0xbf,
-  0x7f,
-  0x00,
-  0x00,
-  0x00, // mov edi, 127
-  0xb8,
-  0x3c,
-  0x00,
-  0x00,
-  0x00, // mov eax, 60 (exit)
-  0x0f,
-  0x05, // syscall
+const CODE = machineCode(
+  '53', // push rbx
+  '4889fb', // mov rbx, rdi
+  '488b3b', // mov rdi, [rbx]
+  '488b7308', // mov rsi, [rbx+8]
+  'b8b3010000', // mov eax, 435 (clone3)
+  '0f05', // syscall
+  '4885c0', // test rax, rax
+  '7406', // jz child
+  '48894338', // mov [rbx+56], rax
+  '5b', // pop rbx
+  'c3', // ret
+  '488b7b10', // child: mov rdi, [rbx+16]
+  '488b7318', // mov rsi, [rbx+24]
+  '488b5320', // mov rdx, [rbx+32]
+  '4c8b5328', // mov r10, [rbx+40]
+  '4c8b4330', // mov r8, [rbx+48]
+  'b842010000', // mov eax, 322 (execveat)
+  '0f05', // syscall
+  'bf7f000000', // mov edi, 127
+  'b83c000000', // mov eax, 60 (exit)
+  '0f05', // syscall
 )
 
 /**
@@ -105,33 +58,15 @@ const CODE = Uint8Array.of(
  * outlive us if we are killed before we have seized it. Its first `syscall` serves for the first calls made in it.
  */
 function waiter(socket: number): Uint8Array {
-  const code = Uint8Array.of(
-    0x31,
-    0xc0, // xor eax, eax (read)
-    0xbf,
-    0,
-    0,
-    0,
-    0, // mov edi, socket
-    0x48,
-    0x89,
-    0xe6, // mov rsi, rsp
-    0xba,
-    0x01,
-    0x00,
-    0x00,
-    0x00, // mov edx, 1
-    0x0f,
-    0x05, // syscall
-    0x31,
-    0xff, // xor edi, edi
-    0xb8,
-    0xe7,
-    0x00,
-    0x00,
-    0x00, // mov eax, 231 (exit_group)
-    0x0f,
-    0x05, // syscall
+  const code = machineCode(
+    '31c0', // xor eax, eax (read)
+    'bf00000000', // mov edi, socket
+    '4889e6', // mov rsi, rsp
+    'ba01000000', // mov edx, 1
+    '0f05', // syscall
+    '31ff', // xor edi, edi
+    'b8e7000000', // mov eax, 231 (exit_group)
+    '0f05', // syscall
   )
   new DataView(code.buffer).setInt32(3, socket, true)
   return code

@@ -1,30 +1,18 @@
 // The cpuid instruction, for what no file tells: where the components of the XSAVE area are.
-import { Arena, loadCode } from '../ffi.ts'
+import { Arena, loadCode, machineCode } from '../ffi.ts'
 
 // rdi: u32 leaf, subleaf, then the places of eax, ebx, ecx, edx.
-const CODE = Uint8Array.of(
-  0x53, // push rbx
-  0x8b,
-  0x07, // mov eax, [rdi]
-  0x8b,
-  0x4f,
-  0x04, // mov ecx, [rdi+4]
-  0x0f,
-  0xa2, // cpuid
-  0x89,
-  0x47,
-  0x08, // mov [rdi+8], eax
-  0x89,
-  0x5f,
-  0x0c, // mov [rdi+12], ebx
-  0x89,
-  0x4f,
-  0x10, // mov [rdi+16], ecx
-  0x89,
-  0x57,
-  0x14, // mov [rdi+20], edx
-  0x5b, // pop rbx
-  0xc3, // ret
+const CODE = machineCode(
+  '53', // push rbx
+  '8b07', // mov eax, [rdi]
+  '8b4f04', // mov ecx, [rdi+4]
+  '0fa2', // cpuid
+  '894708', // mov [rdi+8], eax
+  '895f0c', // mov [rdi+12], ebx
+  '894f10', // mov [rdi+16], ecx
+  '895714', // mov [rdi+20], edx
+  '5b', // pop rbx
+  'c3', // ret
 )
 
 let run: ((address: number) => void) | undefined

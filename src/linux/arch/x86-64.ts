@@ -1,4 +1,5 @@
 // What is particular to x86-64: registers, and the machine code that runs in a stopped task.
+import { machineCode } from '../ffi.ts'
 
 /** Indexes into `struct user_regs_struct` (sys/user.h): 27 words of 64 bits. */
 export const REG = {
@@ -43,8 +44,6 @@ export const SYSCALL_LENGTH = 2n
 export const MAP_LOWEST = 0x10000
 export const TASK_SIZE = 0x7fff_ffff_f000
 
-const bytes = (hex: string): Uint8Array => Buffer.from(hex, 'hex')
-
 /**
  * The loop that runs a table of calls. rbx: the first entry. r12: the tail block. It uses no stack.
  *
@@ -62,7 +61,7 @@ const bytes = (hex: string): Uint8Array => Buffer.from(hex, 'hex')
  *   after: rbx = undo ([r12+16]); if any: clear it, loop
  *          rsp = r12+24; popfq; rax rbx rcx rdx rsi rdi r8 r9 r10 r11 rsp from [r12+32…]; jump to r12+120
  */
-export const TABLE_LOOP = bytes(
+export const TABLE_LOOP = machineCode(
   '488b7b08488b7310488b53184c8b53204c8b43284c8b4b308b030f05' +
     '48894340483d01f0ffff7208f64304027424eb16' +
     '488b4b384885c9740df64304047505488901eb028901' +
@@ -124,7 +123,7 @@ export type BootTail = {
   readonly unmap: number
 }
 
-const BOOT_HEAD = bytes('0f054989c0') // syscall; mov r8, rax
+const BOOT_HEAD = machineCode('0f054989c0') // syscall; mov r8, rax
 const BOOT_LOADS = [
   [0xb848, 'ax'],
   [0xb948, 'cx'],

@@ -1,6 +1,6 @@
 // A child for probes that need one: it runs a table of system calls and ends, and never any JavaScript (a forked runtime
 // crashes: docs/decisions/runtime.md). The table lies in shared memory, so that we see the results.
-import { loadCode, bytesAt } from '../ffi.ts'
+import { loadCode, bytesAt, machineCode } from '../ffi.ts'
 import { bytesOf } from '../../base/bytes.ts'
 import { BardoError } from '../../base/errors.ts'
 import { EINTR } from '../constants.ts'
@@ -23,137 +23,33 @@ export const DONE_AT = 0x6f
 export const AFTER_CALL_AT = 0x52
 
 // rdi -> { flags of clone, its result, first entry, end of entries }. An entry: nr, six arguments, result, dst (0: none).
-const CODE = Uint8Array.of(
-  0x53,
-  0x41,
-  0x54,
-  0x41,
-  0x55, // push rbx; push r12; push r13
-  0x48,
-  0x89,
-  0xfb, // mov rbx, rdi
-  0xb8,
-  0x38,
-  0,
-  0,
-  0, // mov eax, 56 (clone)
-  0x48,
-  0x8b,
-  0x3b, // mov rdi, [rbx]
-  0x31,
-  0xf6,
-  0x31,
-  0xd2,
-  0x45,
-  0x31,
-  0xd2,
-  0x45,
-  0x31,
-  0xc0, // no stack, no tid addresses, no TLS
-  0x0f,
-  0x05, // syscall
-  0x48,
-  0x85,
-  0xc0,
-  0x75,
-  0x57, // the parent goes to its end
-  0x4c,
-  0x8b,
-  0x63,
-  0x10, // mov r12, [rbx+16]
-  0x4c,
-  0x8b,
-  0x6b,
-  0x18, // mov r13, [rbx+24]
-  0x4d,
-  0x39,
-  0xec,
-  0x73,
-  0x41, // next: past the last entry: done
-  0x49,
-  0x8b,
-  0x04,
-  0x24, // mov rax, [r12]
-  0x49,
-  0x8b,
-  0x7c,
-  0x24,
-  0x08, // mov rdi, [r12+8]
-  0x49,
-  0x8b,
-  0x74,
-  0x24,
-  0x10, // mov rsi, [r12+16]
-  0x49,
-  0x8b,
-  0x54,
-  0x24,
-  0x18, // mov rdx, [r12+24]
-  0x4d,
-  0x8b,
-  0x54,
-  0x24,
-  0x20, // mov r10, [r12+32]
-  0x4d,
-  0x8b,
-  0x44,
-  0x24,
-  0x28, // mov r8, [r12+40]
-  0x4d,
-  0x8b,
-  0x4c,
-  0x24,
-  0x30, // mov r9, [r12+48]
-  0x0f,
-  0x05, // syscall
-  0x49,
-  0x89,
-  0x44,
-  0x24,
-  0x38, // mov [r12+56], rax
-  0x48,
-  0x85,
-  0xc0,
-  0x78,
-  0x13, // refused: done
-  0x49,
-  0x8b,
-  0x4c,
-  0x24,
-  0x40, // mov rcx, [r12+64]
-  0x48,
-  0x85,
-  0xc9,
-  0x74,
-  0x03,
-  0x48,
-  0x89,
-  0x01, // where the result is wanted again: mov [rcx], rax
-  0x49,
-  0x83,
-  0xc4,
-  0x48,
-  0xeb,
-  0xba, // add r12, 72; to next
-  0x31,
-  0xff,
-  0xb8,
-  0xe7,
-  0,
-  0,
-  0,
-  0x0f,
-  0x05, // done: exit_group(0)
-  0x48,
-  0x89,
-  0x43,
-  0x08, // parent: mov [rbx+8], rax
-  0x41,
-  0x5d,
-  0x41,
-  0x5c,
-  0x5b,
-  0xc3, // pop r13; pop r12; pop rbx; ret
+const CODE = machineCode(
+  '5341544155', // push rbx; push r12; push r13
+  '4889fb', // mov rbx, rdi
+  'b838000000', // mov eax, 56 (clone)
+  '488b3b', // mov rdi, [rbx]
+  '31f631d24531d24531c0', // no stack, no tid addresses, no TLS
+  '0f05', // syscall
+  '4885c07557', // the parent goes to its end
+  '4c8b6310', // mov r12, [rbx+16]
+  '4c8b6b18', // mov r13, [rbx+24]
+  '4d39ec7341', // next: past the last entry: done
+  '498b0424', // mov rax, [r12]
+  '498b7c2408', // mov rdi, [r12+8]
+  '498b742410', // mov rsi, [r12+16]
+  '498b542418', // mov rdx, [r12+24]
+  '4d8b542420', // mov r10, [r12+32]
+  '4d8b442428', // mov r8, [r12+40]
+  '4d8b4c2430', // mov r9, [r12+48]
+  '0f05', // syscall
+  '4989442438', // mov [r12+56], rax
+  '4885c07813', // refused: done
+  '498b4c2440', // mov rcx, [r12+64]
+  '4885c97403488901', // where the result is wanted again: mov [rcx], rax
+  '4983c448ebba', // add r12, 72; to next
+  '31ffb8e70000000f05', // done: exit_group(0)
+  '48894308', // parent: mov [rbx+8], rax
+  '415d415c5bc3', // pop r13; pop r12; pop rbx; ret
 )
 
 let entry: ((address: number) => void) | undefined
