@@ -27,7 +27,7 @@ import { VDSO_BYTES_MAX, parseVdso, patchesOf, sameEntries } from '../kinds/mem/
 import type { Memory, Places, Run, Slot } from '../program/program.ts'
 import { ownSpecial, type ParkedPart } from '../program/spawn.ts'
 import { bytesAt } from '../linux/ffi.ts'
-import type { RestoreBuild } from './build.ts'
+import type { RestoreBuild, TaskSayer } from './build.ts'
 import { toRun, whereOf, type PageRun, type Task } from './load.ts'
 import { PagesFiles } from './pages.ts'
 
@@ -138,9 +138,18 @@ export class MemoryPlan {
       }
     }
     this.#layouts.set(task, layout)
+    const exe =
+      mother?.mm.exe_file_id === task.mm.exe_file_id ? undefined : this.#at.mapped(task.mm.exe_file_id, O_RDONLY)
+    // All at once: each time that files are lent costs a stop.
+    const distinct = [
+      ...new Map([...files.map(({ file }) => file), ...(exe ? [exe] : [])].map(file => [file.id, file])).values(),
+    ]
+    const lent = this.#at.program.lend(purpose, task.pid, distinct)
+    const lentOf = new Map(distinct.map((file, index) => [file.id, lent[index]!]))
     // The program's file can be exchanged only while nothing of the old one is mapped (prctl(2), PR_SET_MM_EXE_FILE).
-    this.#fields(task)
-    this.#map(task, say, layout, kept, files)
+    this.#fields(task, say, exe && lentOf.get(exe.id))
+    this.#map(task, say, layout, kept, new Map(files.map(({ vma, file }) => [vma, lentOf.get(file.id)!])))
+    for (const file of lent) say.call('close', file)
     this.#fill(task, layout, kept)
   }
 
@@ -280,19 +289,14 @@ export class MemoryPlan {
 
   #map(
     task: Task,
-    say: ReturnType<RestoreBuild['task']>,
+    say: TaskSayer,
     layout: readonly Mapped[],
     kept: ReadonlyMap<vma_entry, Mapped>,
-    files: readonly { vma: vma_entry; file: Slot<'fd'> }[],
+    files: ReadonlyMap<vma_entry, Slot<'fd'>>,
   ): void {
-    const purpose = { what: `memory of ${whereOf(task)}`, phase: 'tasks' } as const
-    const distinct = [...new Map(files.map(({ file }) => [file.id, file])).values()]
-    const lent = this.#at.program.lend(purpose, task.pid, distinct)
-    const numberOf = new Map(distinct.map((file, index) => [file.id, lent[index]!]))
-    const fileOf = new Map(files.map(({ vma, file }) => [vma, numberOf.get(file.id)!]))
     for (const { vma, prot } of layout) {
       if (kept.has(vma) || isSpecial(vma, this.#vdsos.get(task)!)) continue
-      const file = fileOf.get(vma)
+      const file = files.get(vma)
       const type =
         (vma.status & SHARED) !== 0 ? MAP_SHARED : (vma.flags & MAP_DROPPABLE) !== 0 ? MAP_DROPPABLE : MAP_PRIVATE
       const flags =
@@ -302,7 +306,6 @@ export class MemoryPlan {
         (file === undefined ? MAP_ANONYMOUS : 0)
       say.call('mmap', vma.start, sizeOf(vma), prot, flags, file ?? -1, file === undefined ? 0 : vma.pgoff)
     }
-    for (const file of lent) say.call('close', file)
   }
 
   /** Says what of the task's pages is written: all in new mappings, what differs from the parent's in kept ones. */
@@ -416,15 +419,12 @@ export class MemoryPlan {
   }
 
   /** The fields of the address space and the program's file: before the task has children, who inherit them. */
-  #fields(task: Task): void {
+  #fields(task: Task, say: TaskSayer, exe: Slot<'fd'> | undefined): void {
     const { mm } = task
     const mother = this.#motherOf(task)
     if (mother !== undefined && sameFields(mm, mother.mm)) return
-    const say = this.#at.task(task.pid, { what: `memory of ${whereOf(task)}`, phase: 'tasks' })
-    const exe = mother?.mm.exe_file_id === mm.exe_file_id ? undefined : this.#at.mapped(mm.exe_file_id, O_RDONLY)
     const auxv = say.memory(new Uint8Array(BigUint64Array.from(mm.mm_saved_auxv).buffer))
-    say.call('prctl', PR_SET_MM, PR_SET_MM_MAP, this.#mmMap(task, auxv, exe && say.borrow(exe)), MM_MAP_SIZE, 0)
-    say.done()
+    say.call('prctl', PR_SET_MM, PR_SET_MM_MAP, this.#mmMap(task, auxv, exe), MM_MAP_SIZE, 0)
   }
 
   /** struct prctl_mm_map (linux/prctl.h): eleven addresses, auxv and its size, the program's descriptor. */
