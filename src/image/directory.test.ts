@@ -17,7 +17,10 @@ import { must } from '../linux/sys.ts'
 import { ImageDirectory, openImageDirectory } from './directory.ts'
 import { type inventory_entry } from './messages/inventory.ts'
 import type { ipc_msg_entry } from './messages/ipc.ts'
+import type { pagemap_entry } from './messages/mm.ts'
 import { type pstree_entry } from './messages/pstree.ts'
+import type { PagemapRun } from './pagemap.ts'
+import { unknownFields } from './words.ts'
 import { ImageWriter } from './writer.ts'
 
 let folder: string
@@ -121,11 +124,46 @@ describe('a written directory', () => {
     writer.addAll('PAGEMAP', [7], entries.slice(0, 100_000))
     writer.addAll('PAGEMAP', [7], entries.slice(100_000))
     writer.finish()
-    const { head, rest } = images.readHeaded('PAGEMAP', 7)
-    expect(head).toEqual({ pages_id: 1 })
-    expect(rest.length).toBe(entries.length)
-    expect(rest.at(-1)).toEqual(entries.at(-1))
-    expect(rest[99_999]).toEqual(entries[99_999])
+    const found: PagemapRun[] = []
+    expect(images.eachRun('PAGEMAP', 7, run => void found.push({ ...run }))).toBe(1)
+    expect(found).toEqual(
+      entries.map(({ vaddr }) => ({ vaddr: Number(vaddr), nr_pages: 1, flags: 4, in_parent: false })),
+    )
+  })
+
+  test('reads a pagemap of any form as its messages say', () => {
+    const writer = new ImageWriter(fd)
+    const entries: pagemap_entry[] = [
+      { vaddr: 0x1000n, compat_nr_pages: 3 },
+      { vaddr: 0x1000n, compat_nr_pages: 3, in_parent: true, flags: 0 },
+      { vaddr: (1n << 63n) + 4096n, compat_nr_pages: 0xffff_ffff, flags: 0xffff_ffff },
+      { vaddr: 0n, compat_nr_pages: 0, flags: 4, nr_pages: 1n << 60n },
+      { vaddr: 0x7fff_ffff_f000n, compat_nr_pages: 1, in_parent: false, nr_pages: 0n },
+      // A field that is not known: 777, a varint.
+      { vaddr: 0x2000n, compat_nr_pages: 1, [unknownFields]: Uint8Array.of(0xc8, 0x30, 1) },
+    ]
+    writer.add('PAGEMAP', [8], { pages_id: 2 })
+    writer.addAll('PAGEMAP', [8], entries)
+    writer.finish()
+    const found: PagemapRun[] = []
+    expect(images.eachRun('PAGEMAP', 8, run => void found.push({ ...run }))).toBe(2)
+    expect(found).toEqual(
+      entries.map(({ vaddr, compat_nr_pages, nr_pages, flags, in_parent }) => ({
+        vaddr: Number(vaddr),
+        nr_pages: Number(nr_pages ?? compat_nr_pages),
+        flags: flags ?? -1,
+        in_parent: in_parent === true,
+      })),
+    )
+    // A required field that is missing, a number cut short, a length past the end: told by the codec.
+    const damaged = (...bytes: number[]): void => {
+      const whole = readFileSync(at('pagemap-8.img'))
+      writeFileSync(at('pagemap-9.img'), Buffer.concat([whole.subarray(0, 14), Buffer.from(bytes)]))
+      expect(() => images.eachRun('PAGEMAP', 9, () => {})).toThrow('cannot decode pagemap_entry')
+    }
+    damaged(2, 0, 0, 0, 0x10, 1)
+    damaged(3, 0, 0, 0, 0x08, 0x80, 0x80)
+    damaged(200, 0, 0, 0, 0x08, 1, 0x10, 1)
   })
 
   test('gets its inventory last, and loses one of an earlier dump first', () => {

@@ -18,6 +18,8 @@ import { Arena, syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { readDirectory, statOf, sys } from '../linux/sys.ts'
 import { eachEntry, type ByteSource, type Entry, type Span } from './entries.ts'
+import type { pagemap_entry, pagemap_head } from './messages/mm.ts'
+import { fromBytes, fromEntry, type PagemapRun } from './pagemap.ts'
 import { fileName, imageFiles, type EntryOf, type FileId, type FollowingOf, type ImageKey } from './files.ts'
 
 /** Of openat2(2): no link and no `..` leads out of the directory. */
@@ -82,16 +84,27 @@ export class ImageDirectory {
     return entries
   }
 
-  /** A file whose first entry is of another message than the rest: a pagemap. */
-  readHeaded<K extends 'PAGEMAP' | 'SHMEM_PAGEMAP'>(key: K, id: FileId): { head: EntryOf<K>; rest: FollowingOf<K>[] } {
-    let head: EntryOf<K> | undefined
-    const rest: FollowingOf<K>[] = []
-    this.#each(key, [id], found => {
-      if (head === undefined) head = found.entry as EntryOf<K>
-      else rest.push(found.entry as FollowingOf<K>)
-    })
-    if (head !== undefined) return { head, rest }
-    throw new BardoError('bad-image', `${fileName(key, id)} is empty`, { where: fileName(key, id) })
+  /** Visits the runs of a pagemap, all in one object; the id of its file of pages. */
+  eachRun(key: 'PAGEMAP' | 'SHMEM_PAGEMAP', id: FileId, visit: (run: Readonly<PagemapRun>) => void): number {
+    const name = fileName(key, id)
+    const run: PagemapRun = { vaddr: 0, nr_pages: 0, flags: -1, in_parent: false }
+    let head: pagemap_head | undefined
+    const other = (found: Entry<unknown>): void => {
+      if (head === undefined) head = found.entry as pagemap_head
+      else {
+        fromEntry(run, found.entry as pagemap_entry)
+        visit(run)
+      }
+    }
+    const plain = (bytes: Uint8Array, at: number, end: number): boolean => {
+      if (!fromBytes(run, bytes, at, end)) return false
+      visit(run)
+      return true
+    }
+    using source = this.source(name)
+    eachEntry(source, name, imageFiles[key], other, plain)
+    if (head === undefined) throw new BardoError('bad-image', `${name} is empty`, { where: name })
+    return head.pages_id
   }
 
   /** Visits entries one by one: for files that are too large to have at once. */

@@ -76,20 +76,28 @@ export function keyOfBytes(source: ByteSource): ImageKey | undefined {
   return undefined
 }
 
+/** Bytes that are looked at for plain entries at once. */
+const PLAIN_BYTES = 64 << 10
+
 /**
  * Calls `visit` with each entry in order, once its payload and parts are known to be there whole.
  * Throws `bad-image` with file, entry and offset for a wrong magic, a length past the end, or a damaged message.
+ * `plain` may take entries behind the first by itself, from their bytes; those that it leaves are decoded and visited.
  */
 export function eachEntry(
   source: ByteSource,
   name: string,
   file: ImageFile,
   visit: (entry: Entry<unknown>) => void,
+  plain?: (bytes: Uint8Array, at: number, end: number) => boolean,
 ): void {
   checkMagics(source, name, file)
   const walk = new Walk(source, file)
   try {
-    while (walk.at < source.size) visit(walk.next())
+    while (walk.at < source.size) {
+      visit(walk.next())
+      if (plain !== undefined) walk.pass(plain)
+    }
   } catch (thrown) {
     // Entries count from 1, as a reader of the listing counts them.
     if (thrown instanceof BardoError && thrown.code === 'bad-image' && !walk.visiting)
@@ -148,6 +156,19 @@ class Walk {
     }
     this.visiting = true
     return { entry, payload, parts }
+  }
+
+  /** Passes over entries that `plain` takes, as far as they lie whole in what is looked at. */
+  pass(plain: (bytes: Uint8Array, at: number, end: number) => boolean): void {
+    const bytes = this.source.view(this.at, Math.min(PLAIN_BYTES, this.source.size - this.at))
+    let at = 0
+    while (at + 4 <= bytes.length) {
+      const end = at + 4 + readU32(bytes, at)
+      if (end > bytes.length || !plain(bytes, at + 4, end)) break
+      at = end
+      this.count++
+    }
+    this.at += at
   }
 
   message(of: ImageFile['entry']): unknown {

@@ -72,13 +72,13 @@ function byItself(task: Filled, file: number, runs: readonly Run[], total: numbe
     const planned: number[] = []
     while (next < runs.length && table.free > IOV_MAX * 16 + 256) {
       const offset = runs[next]!.offset + skip
-      const words: bigint[] = []
+      const words: number[] = []
       let bytes = 0
       while (next < runs.length && words.length < 2 * IOV_MAX && bytes < MAX_CALL_BYTES) {
         const run = runs[next]!
         if (run.offset + skip !== offset + bytes) break
         const part = Math.min(run.length - skip, MAX_CALL_BYTES - bytes)
-        words.push(BigInt(run.address + skip), BigInt(part))
+        words.push(run.address + skip, part)
         bytes += part
         skip += part
         if (skip === run.length) {

@@ -206,12 +206,12 @@ export class RestoreBuild implements Build {
     const id = Number(shmid)
     // Nothing is saved of what is empty.
     if (bytes === 0 && !this.images.has('SHMEM_PAGEMAP', id)) return
-    const { head, rest } = this.images.readHeaded('SHMEM_PAGEMAP', id)
-    const { runs } = readPagemap(rest, head.pages_id, `shared memory ${id}`, Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE)
+    const size = Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE
+    const { pagesId, runs } = readPagemap(this.images, 'SHMEM_PAGEMAP', id, `shared memory ${id}`, size)
     if (runs.length > 0)
       this.program.host(this.#purpose, {
         name: 'copy',
-        from: this.pages(head.pages_id),
+        from: this.pages(pagesId),
         to: file,
         runs: runs.map(toRun),
       })

@@ -2,7 +2,7 @@
 import { BardoError, type Report } from '../base/errors.ts'
 import type { ImageDirectory } from '../image/directory.ts'
 import type { core_entry, task_kobj_ids_entry } from '../image/messages/core.ts'
-import type { mm_entry, pagemap_entry, vma_entry } from '../image/messages/mm.ts'
+import type { mm_entry, vma_entry } from '../image/messages/mm.ts'
 import type { pstree_entry } from '../image/messages/pstree.ts'
 import type { seccomp_filter } from '../image/messages/seccomp.ts'
 import { PAGE_SIZE } from '../linux/constants.ts'
@@ -63,32 +63,31 @@ function checkedPid(value: number, what: string): number {
 
 /** Reads runs of a pagemap: rising, whole pages, in user memory; the bytes of all lie one after another in the pages file. */
 export function readPagemap(
-  entries: readonly pagemap_entry[],
-  pagesId: number,
+  images: ImageDirectory,
+  key: 'PAGEMAP' | 'SHMEM_PAGEMAP',
+  id: number,
   where: string,
   limit = TASK_SIZE,
 ): Pages {
   const runs: PageRun[] = []
   let offset = 0
   let last = -1
-  for (const entry of entries) {
-    const start = Number(entry.vaddr)
-    const count = Number(entry.nr_pages ?? BigInt(entry.compat_nr_pages))
-    const end = start + count * PAGE_SIZE
-    if (start % PAGE_SIZE !== 0 || count < 0 || end > limit || start < last)
+  const pagesId = images.eachRun(key, id, ({ vaddr: start, nr_pages, flags, in_parent }) => {
+    const end = start + nr_pages * PAGE_SIZE
+    if (start % PAGE_SIZE !== 0 || end > limit || start < last)
       throw bad('a pagemap has pages out of order or of bounds', where)
     last = end
-    const flags = entry.flags ?? PE.PRESENT
-    if (entry.in_parent === true || (flags & PE.PARENT) !== 0)
+    const is = flags < 0 ? PE.PRESENT : flags
+    if (in_parent || (is & PE.PARENT) !== 0)
       throw new BardoError('unsupported', 'pages in a parent image (incremental dumps) are not supported yet', {
         where,
         hint: 'make a full dump',
       })
     // Entries that are only lazy have no bytes here.
-    if ((flags & PE.PRESENT) === 0) continue
-    if (count > 0) runs.push({ start, end, offset })
+    if ((is & PE.PRESENT) === 0) return
+    if (nr_pages > 0) runs.push({ start, end, offset })
     offset += end - start
-  }
+  })
   return { pagesId, runs, total: offset }
 }
 
@@ -135,7 +134,6 @@ function readTask(images: ImageDirectory, entry: pstree_entry, parent: Task | un
   const ids = leader.ids ?? images.readOne('IDS', pid)
   const mm = images.readOne('MM', pid)
   checkMappings(mm.vmas, where)
-  const { head, rest } = images.readHeaded('PAGEMAP', pid)
   const fs = images.readOne('FS', pid)
   return {
     ...base,
@@ -143,7 +141,7 @@ function readTask(images: ImageDirectory, entry: pstree_entry, parent: Task | un
     ids,
     mm,
     vmas: mm.vmas,
-    pages: readPagemap(rest, head.pages_id, where),
+    pages: readPagemap(images, 'PAGEMAP', pid, where),
     fs: { cwd_id: fs.cwd_id, root_id: fs.root_id, umask: fs.umask ?? 0o022 },
   }
 }

@@ -103,11 +103,9 @@ export class Table {
     return at
   }
 
-  words(values: readonly bigint[]): number {
+  words(values: readonly Word[]): number {
     const at = this.take(values.length * 8)
-    values.forEach((value, index) =>
-      this.#view.setBigUint64(at - this.#start + 8 * index, BigInt.asUintN(64, value), true),
-    )
+    for (let index = 0; index < values.length; index++) this.#word(at - this.#start + 8 * index, values[index]!)
     return at
   }
 

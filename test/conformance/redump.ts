@@ -208,14 +208,15 @@ class Listing {
     anonymous: (address: number) => boolean,
   ): void {
     if (!this.#images.has(key, id)) return
-    const { head, rest } = this.#images.readHeaded(key, id)
-    const bytes = readFileSync(join(this.#folder, `pages-${head.pages_id}.img`))
+    const rest: { vaddr: number; nr_pages: number; flags: number }[] = []
+    const pagesId = this.#images.eachRun(key, id, run => void rest.push({ ...run }))
+    const bytes = readFileSync(join(this.#folder, `pages-${pagesId}.img`))
     let offset = 0
     for (const run of rest) {
-      if (run.flags !== undefined && (run.flags & PE_PRESENT) === 0) continue
-      const count = Number(run.nr_pages ?? run.compat_nr_pages)
+      if (run.flags >= 0 && (run.flags & PE_PRESENT) === 0) continue
+      const count = run.nr_pages
       for (let index = 0; index < count; index++, offset += PAGE) {
-        const address = Number(run.vaddr) + index * PAGE
+        const address = run.vaddr + index * PAGE
         const page = bytes.subarray(offset, offset + PAGE)
         for (const { start, size } of changing)
           if (start >= address && start < address + PAGE) page.fill(0, start - address, start - address + size)

@@ -191,13 +191,13 @@ function writeThemselves(
     for (let calls = 0; calls < 2 && next < runs.length; calls++) {
       const first = runs[next]!
       const offset = first.offset + skip
-      const words: bigint[] = []
+      const words: number[] = []
       let bytes = 0
       while (next < runs.length && words.length < 2 * IOV_MAX && bytes < MAX_CALL_BYTES) {
         const run = runs[next]!
         if (run.offset + skip !== offset + bytes) break
         const part = Math.min(run.end - run.start - skip, MAX_CALL_BYTES - bytes)
-        words.push(BigInt(run.start + skip), BigInt(part))
+        words.push(run.start + skip, part)
         bytes += part
         skip += part
         if (run.start + skip === run.end) {
