@@ -97,7 +97,7 @@ export class TaskTables {
     let rounds = this.#waiting.get(made.pid)
     if (rounds === undefined) this.#waiting.set(made.pid, (rounds = []))
     let round = rounds.at(-1)
-    // A thread alone goes from phase to phase; with others they go together.
+    // A thread goes on alone as long as none of the others has anything to do in an earlier phase.
     if (round === undefined || (round.phase !== phase && (round.items.size > 1 || !round.items.has(made))))
       rounds.push((round = { phase, items: new Map() }))
     const items = round.items.get(made)
