@@ -7,8 +7,12 @@ import { AT_FDCWD, PAGE_SIZE } from '../linux/constants.ts'
 import { readOnce } from '../linux/sys.ts'
 import { textOf } from '../base/bytes.ts'
 import { Process } from '../tracee/stopped.ts'
+import { findPages, pagemapEntries } from '../kinds/mem/pages.ts'
+import { findBootPlace } from '../tracee/boot-place.ts'
+import { isLeftBehind } from '../tracee/leftover.ts'
 import { FileCollector } from './files.ts'
 import { MemoryCollector } from './memory.ts'
+import { findForeignNamespaces } from './namespaces.ts'
 import { readProcess } from './tasks.ts'
 
 /** Where the page tables alone take longer than the code: a stop for this much is copying anyway. */
@@ -29,7 +33,13 @@ export function rehearse(options: DumpOptions): void {
     const report = new Report()
     using files = new FileCollector({ images, options, report, sessions: [], hasSession: none, hasTask: none })
     for (const name of ['exe', 'cwd', 'root']) report.collect(() => files.named(facts, name))
-    new MemoryCollector(images, files, report).survey(facts, new Set(), BigInt(facts.stat.start_brk))
+    findForeignNamespaces(pid, '')
+    findBootPlace(pid, facts.mappings)
+    for (const mapping of facts.mappings) isLeftBehind(pid, mapping)
+    const memory = new MemoryCollector(images, files, report)
+    const saved = memory.survey(facts, new Set(), BigInt(facts.stat.start_brk))
+    images.add('PAGEMAP', [pid], { pages_id: 1 })
+    images.addAll('PAGEMAP', [pid], pagemapEntries(findPages(pid, saved)))
   } catch {
     // Whatever is wrong with the root, the stop will tell.
   } finally {

@@ -136,12 +136,7 @@ test('no thread of a process is a phase ahead of another', () => {
   world.call(thread, 'credentials', 'setresuid')
   world.call(leader, 'credentials', 'prctl')
   world.tables.flush()
-  expect(world.take()).toEqual([
-    '1: mprotect, sigaltstack',
-    '2: sigaltstack, setresuid',
-    '1: prctl',
-    '3: sigaltstack',
-  ])
+  expect(world.take()).toEqual(['1: mprotect, sigaltstack', '2: sigaltstack, setresuid', '1: prctl', '3: sigaltstack'])
 })
 
 test('an answer that a call needs is fetched before, and no other', () => {
