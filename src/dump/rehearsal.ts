@@ -15,8 +15,8 @@ import { MemoryCollector } from './memory.ts'
 import { findForeignNamespaces } from './namespaces.ts'
 import { readProcess } from './tasks.ts'
 
-/** Where the page tables alone take longer than the code: a stop for this much is copying anyway. */
-const RESIDENT_MAX = 256 << 20
+/** Of more memory, the page tables and mappings alone take longer than the code, and the stop is copying anyway. */
+const [SIZE_MAX, RESIDENT_MAX] = [2 ** 32, 2 ** 26]
 
 /** Never throws. */
 export function rehearse(options: DumpOptions): void {
@@ -24,10 +24,10 @@ export function rehearse(options: DumpOptions): void {
   const images = new ImageWriter(-1)
   try {
     const { pid } = options
-    const [, resident = 0] = textOf(readOnce(AT_FDCWD, `/proc/${pid}/statm`)!)
+    const [size = 0, resident = 0] = textOf(readOnce(AT_FDCWD, `/proc/${pid}/statm`)!)
       .split(' ')
       .map(Number)
-    if (resident * PAGE_SIZE > RESIDENT_MAX) return
+    if (size * PAGE_SIZE > SIZE_MAX || resident * PAGE_SIZE > RESIDENT_MAX) return
     const facts = readProcess(new Process(pid, undefined))
     const none = (): boolean => false
     const report = new Report()
