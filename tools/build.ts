@@ -2,8 +2,8 @@
 // A link or a copy of it called `criu` behaves as criu.
 import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { RUNTIME_OPTIONS } from './runtime-options.ts'
-import { setEnvironment } from './environment.ts'
+import { RUNTIME_OPTIONS, WITHOUT_DIRECTORY } from './runtime-options.ts'
+import { setStart } from './start.ts'
 
 const root = join(import.meta.dir, '..')
 const directory = join(root, 'dist')
@@ -36,6 +36,6 @@ if (!result.success) {
   rmSync(fresh, { force: true })
   process.exit(1)
 }
-setEnvironment(fresh, RUNTIME_OPTIONS)
+setStart(fresh, { variables: RUNTIME_OPTIONS, directory: WITHOUT_DIRECTORY })
 renameSync(fresh, outfile)
 console.log(`dist/bardo: ${(statSync(outfile).size / 1e6).toFixed(0)} MB`)

@@ -11,3 +11,9 @@ export const RUNTIME_OPTIONS = {
   BUN_JSC_thresholdForJITAfterWarmUp: '2000',
   BUN_JSC_thresholdForJITSoon: '500',
 } as const
+
+/**
+ * The runtime does not start in a directory that has been deleted. There it goes to one in which no name that a user
+ * might write leads anywhere.
+ */
+export const WITHOUT_DIRECTORY = '/proc/self/fdinfo'

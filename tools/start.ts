@@ -1,4 +1,5 @@
-// Gives an executable variables of its environment that stand before its runtime has started.
+// Gives an executable variables of its environment that stand before its runtime has started, and a working directory
+// where its own has been deleted, in which the runtime refuses to start.
 //
 // JavaScriptCore takes its options from variables BUN_JSC_* and from nowhere else, before our first line runs; and
 // starting a second time with them would cost the start twice. So the executable's entry point is moved to code that
@@ -99,38 +100,65 @@ class Elf {
   }
 }
 
-/** Code at `address` that sets the variables which are not set yet, and jumps to `entry`; its strings lie behind it. */
-function startCode(
+const [NR_GETCWD, NR_CHDIR] = [79, 80]
+const ENOENT = 2
+const PATH_MAX = 4096
+
+/**
+ * A page for `address`: strings, and from `start` on code that sets the variables which are not set yet, goes to
+ * `directory` where there is no working directory any more, and jumps to `entry`.
+ */
+function startPage(
   address: number,
-  entry: number,
-  setenv: number,
-  variables: readonly (readonly string[])[],
-): Uint8Array {
-  const code: number[] = []
-  const word = (value: number): number[] => [...new Uint8Array(Int32Array.of(value).buffer)]
-  // rdx is what the C library is to call at the end (rtld_fini). Pushed twice: the stack stays aligned to 16 at calls.
-  code.push(0x52, 0x52)
+  elf: { readonly entry: number; readonly setenv: number },
+  { variables, directory }: Start,
+): { readonly bytes: Uint8Array; readonly start: number } {
   const strings: number[] = []
-  // Three loads and a call each, the two bytes before and the pops and the jump behind.
-  const end = 2 + variables.length * (5 + 5 + 2 + 7) + 2 + 5
   const put = (text: string): number => {
-    const at = address + end + strings.length
+    const at = address + strings.length
     strings.push(...new TextEncoder().encode(text), 0)
     return at
   }
-  for (const [name, value] of variables as readonly [string, string][]) {
-    code.push(0xbf, ...word(put(name)), 0xbe, ...word(put(value))) // mov edi, name; mov esi, value
-    code.push(0x31, 0xd2) // xor edx, edx: what the user has set stays
-    code.push(0xff, 0x14, 0x25, ...word(setenv)) // call [setenv]
-  }
-  code.push(0x5a, 0x5a)
-  code.push(0xe9, ...word(entry - (address + end))) // jmp entry
-  if (code.length !== end) throw new Error('the code is not as long as it was thought')
-  return Uint8Array.from([...code, ...strings])
+  const word = (value: number): number[] => [...new Uint8Array(Int32Array.of(value).buffer)]
+  const named = Object.entries(variables).map(([name, value]) => [put(name), put(value)] as const)
+  const gone = put(directory)
+  const start = strings.length
+  const code = [
+    // rdx is what the C library is to call at the end (rtld_fini). Twice: the stack stays aligned to 16 at calls.
+    [0x52, 0x52], // push rdx, push rdx
+    ...named.flatMap(([name, value]) => [
+      [0xbf, ...word(name)], // mov edi, name
+      [0xbe, ...word(value)], // mov esi, value
+      [0x31, 0xd2], // xor edx, edx: what the user has set stays
+      [0xff, 0x14, 0x25, ...word(elf.setenv)], // call [setenv]
+    ]),
+    [0x48, 0x81, 0xec, ...word(PATH_MAX)], // sub rsp, PATH_MAX
+    [0x48, 0x89, 0xe7], // mov rdi, rsp
+    [0xbe, ...word(PATH_MAX)], // mov esi, PATH_MAX
+    [0xb8, ...word(NR_GETCWD)], // mov eax, getcwd
+    [0x0f, 0x05], // syscall
+    [0x48, 0x81, 0xc4, ...word(PATH_MAX)], // add rsp, PATH_MAX
+    [0x83, 0xf8, 0x100 - ENOENT], // cmp eax, -ENOENT
+    [0x75, 0x0c], // jne on
+    [0xbf, ...word(gone)], // mov edi, directory
+    [0xb8, ...word(NR_CHDIR)], // mov eax, chdir
+    [0x0f, 0x05], // syscall
+    [0x5a, 0x5a], // on: pop rdx, pop rdx
+  ].flat()
+  const behind = address + start + code.length + 5
+  code.push(0xe9, ...word(elf.entry - behind)) // jmp entry
+  return { bytes: Uint8Array.from([...strings, ...code]), start }
+}
+
+/** What is done before the first line of an executable. */
+export type Start = {
+  readonly variables: Readonly<Record<string, string>>
+  /** Where it goes if its working directory has been deleted. */
+  readonly directory: string
 }
 
 /** Changes the executable at `path`, which nothing may be running. Throws if it is not built as expected. */
-export function setEnvironment(path: string, variables: Readonly<Record<string, string>>): void {
+export function setStart(path: string, start: Start): void {
   const fd = openSync(path, 'r+')
   try {
     const elf = new Elf(fd)
@@ -140,10 +168,10 @@ export function setEnvironment(path: string, variables: Readonly<Record<string, 
     )
     const offset = Math.ceil(fstatSync(fd).size / PAGE) * PAGE
     const address = Math.ceil(top / PAGE + 1) * PAGE
-    const code = startCode(address, elf.entry, elf.importOf('setenv'), Object.entries(variables))
-    if (code.length > PAGE || address + PAGE > 0x7fff_ffff) throw new Error('the code for the start finds no room')
+    const { bytes, start: at } = startPage(address, { entry: elf.entry, setenv: elf.importOf('setenv') }, start)
+    if (bytes.length > PAGE || address + PAGE > 0x7fff_ffff) throw new Error('the code for the start finds no room')
     const page = new Uint8Array(PAGE)
-    page.set(code)
+    page.set(bytes)
     writeSync(fd, page, 0, PAGE, offset)
     const header = new DataView(new ArrayBuffer(56))
     header.setUint32(0, PT_LOAD, true)
@@ -151,7 +179,7 @@ export function setEnvironment(path: string, variables: Readonly<Record<string, 
     for (const [index, value] of [offset, address, address, PAGE, PAGE, PAGE].entries())
       header.setBigUint64(8 + 8 * index, BigInt(value), true)
     writeSync(fd, new Uint8Array(header.buffer), 0, 56, note.at)
-    writeSync(fd, new Uint8Array(BigUint64Array.of(BigInt(address)).buffer), 0, 8, E_ENTRY)
+    writeSync(fd, new Uint8Array(BigUint64Array.of(BigInt(address + at)).buffer), 0, 8, E_ENTRY)
   } finally {
     closeSync(fd)
   }
