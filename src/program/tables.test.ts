@@ -126,6 +126,18 @@ test('in early phases each waits for the one before', () => {
   expect(world.take()).toEqual(['1: mprotect'])
 })
 
+test('timers are set when all else is done in all tasks', () => {
+  const world = new World()
+  const [one, other] = [world.task(1), world.task(2)]
+  for (const task of [one, other]) world.call(task, 'pending', 'rt_sigqueueinfo')
+  world.call(other, 'timers', 'setitimer')
+  expect(world.take()).toEqual(['1: rt_sigqueueinfo', '2: rt_sigqueueinfo'])
+  for (const task of [one, other]) world.call(task, 'limits', 'prlimit64')
+  expect(world.take()).toEqual(['2: setitimer'])
+  world.tables.flush()
+  expect(world.take()).toEqual(['1: prlimit64', '2: prlimit64'])
+})
+
 test('no thread of a process is a phase ahead of another', () => {
   const world = new World()
   const [leader, thread, stranger] = [world.task(1), world.task(2, 1), world.task(3)]

@@ -17,7 +17,8 @@ export type Made = { readonly thread: Thread; readonly remote: Remote; readonly 
 
 /**
  * Phases in which no task waits for another's calls. Threads of one process do, from one phase to the next: what one
- * gives up in one is needed by another in the phase before.
+ * gives up in one is needed by another in the phase before. Timers are not among them: they run from the moment they are
+ * set, so that all else is done before in the whole tree.
  */
 const INDEPENDENT: ReadonlySet<Phase> = new Set([
   'descriptors',
@@ -26,7 +27,6 @@ const INDEPENDENT: ReadonlySet<Phase> = new Set([
   'seccomp',
   'credentials',
   'pending',
-  'timers',
   'limits',
   'go',
 ])

@@ -1,4 +1,5 @@
 // How a thread is scheduled: nice value, policy and real-time priority (sched(7)), and the CPUs it may run on.
+import { EPERM } from '../../linux/constants.ts'
 import { syscall } from '../../linux/ffi.ts'
 import { NR } from '../../linux/nr.ts'
 import { refusal, scratch } from '../../linux/sys.ts'
@@ -87,5 +88,7 @@ export function restoreScheduling(
   // The kernel takes words (sched_setaffinity(2)), and the CPUs behind them for none.
   const words = new Uint8Array(Math.ceil(mask.length / 8) * 8)
   words.set(mask)
-  at.call('sched_setaffinity', 0, words.length, at.memory(words))
+  // Where a filter that we are under forbids the call, we are on no one CPU either: then all of ours are had by birth.
+  const accept = Buffer.compare(mask, own.affinity) === 0 ? [EPERM] : []
+  at.attempt(accept, 'sched_setaffinity', 0, words.length, at.memory(words))
 }
