@@ -187,13 +187,9 @@ const NO_FPREGS = {} as user_x86_fpregs_entry
 
 /** The whole core of a thread. */
 export function finishCore({ core, xstate }: Core): core_entry {
-  if (last === undefined || Buffer.compare(last.xstate, xstate) !== 0) last = { xstate, fpregs: xstateToImage(xstate) }
-  core.thread_info!.fpregs = last.fpregs
+  core.thread_info!.fpregs = xstateToImage(xstate)
   return core
 }
-
-/** Threads that wait in the same call mostly have the same. */
-let last: { readonly xstate: Uint8Array; readonly fpregs: user_x86_fpregs_entry } | undefined
 
 /** The core images of a process, its leader's first; reading what can be read from outside. */
 export function coresOf(

@@ -1,11 +1,12 @@
-// One open file on its way through a unix socket (SCM_RIGHTS), and the addresses of such sockets.
+// Open files on their way through a unix socket (SCM_RIGHTS), and the addresses of such sockets.
 import { bytesOf } from '../base/bytes.ts'
 import { BardoError } from '../base/errors.ts'
 import { AF_UNIX, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET } from './constants.ts'
 import { refusal, scratch, sys } from './sys.ts'
 
-/** struct cmsghdr with one descriptor behind it; with the padding that CMSG_SPACE adds. */
-const [CMSG_LEN, CMSG_SPACE] = [20, 24]
+/** struct cmsghdr, with descriptors behind it; what is received is padded to words (CMSG_SPACE). */
+const CMSG_HEADER = 16
+const [ONE_LEN, ONE_SPACE] = [20, 24]
 const MSGHDR_SIZE = 56
 const MSG_NOSIGNAL = 0x4000
 const PATH_MAX = 107
@@ -21,11 +22,11 @@ export function unixAddress(path: string): Uint8Array {
   return address
 }
 
-/** A message of one byte, with room for one descriptor: the addresses of its header and of its control part. */
-function message(): { header: number; control: number } {
+/** A message of one byte, with `space` bytes of control part: the addresses of its header and of that. */
+function message(space: number): { header: number; control: number } {
   const byte = scratch.take(8)
   const iov = scratch.take(16)
-  const control = scratch.take(CMSG_SPACE)
+  const control = scratch.take(space)
   const header = scratch.take(MSGHDR_SIZE)
   const put = (at: number, value: number): void => scratch.view.setBigUint64(at - scratch.address, BigInt(value), true)
   put(iov, byte)
@@ -33,25 +34,29 @@ function message(): { header: number; control: number } {
   put(header + 16, iov)
   put(header + 24, 1)
   put(header + 32, control)
-  put(header + 40, CMSG_SPACE)
+  put(header + 40, space)
   return { header, control }
 }
 
-/** Sends `fd`; false when nobody is there to get it. */
-export function sendFile(socket: number, fd: number): boolean {
+/** Sends files, at most 253 (SCM_MAX_FD), with a message of one byte; what sendmsg(2) answers. */
+export function sendFiles(socket: number, files: readonly number[], flags = 0): number {
   const mark = scratch.mark()
   try {
-    const { header, control } = message()
+    const length = CMSG_HEADER + files.length * 4
+    const { header, control } = message(length)
     const at = control - scratch.address
-    scratch.view.setBigUint64(at, BigInt(CMSG_LEN), true)
+    scratch.view.setBigUint64(at, BigInt(length), true)
     scratch.view.setInt32(at + 8, SOL_SOCKET, true)
     scratch.view.setInt32(at + 12, SCM_RIGHTS, true)
-    scratch.view.setInt32(at + 16, fd, true)
-    return sys('sendmsg', socket, header, MSG_NOSIGNAL) > 0
+    files.forEach((fd, index) => scratch.view.setInt32(at + CMSG_HEADER + 4 * index, fd, true))
+    return sys('sendmsg', socket, header, flags)
   } finally {
     scratch.release(mark)
   }
 }
+
+/** Sends `fd`; false when nobody is there to get it. */
+export const sendFile = (socket: number, fd: number): boolean => sendFiles(socket, [fd], MSG_NOSIGNAL) > 0
 
 /** Whether files can be sent over `fd`. */
 export function isConnectedUnixSocket(fd: number): boolean {
@@ -69,13 +74,13 @@ export function isConnectedUnixSocket(fd: number): boolean {
 export function receiveFile(socket: number): number {
   const mark = scratch.mark()
   try {
-    const { header, control } = message()
+    const { header, control } = message(ONE_SPACE)
     const result = sys('recvmsg', socket, header, MSG_CMSG_CLOEXEC)
     if (result < 0) throw refusal('recvmsg', result, socket)
     const at = control - scratch.address
     if (
       result === 0 ||
-      scratch.view.getBigUint64(at, true) !== BigInt(CMSG_LEN) ||
+      scratch.view.getBigUint64(at, true) !== BigInt(ONE_LEN) ||
       scratch.view.getInt32(at + 12, true) !== SCM_RIGHTS
     )
       throw new BardoError('lost', 'who was to give us an open file has gone')

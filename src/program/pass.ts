@@ -8,14 +8,13 @@ import {
   F_SETFD,
   MSG_CMSG_CLOEXEC,
   O_CLOEXEC,
-  SCM_RIGHTS,
   SOCK_CLOEXEC,
   SOCK_SEQPACKET,
-  SOL_SOCKET,
 } from '../linux/constants.ts'
 import { ENTRY_SIZE } from '../linux/arch/x86-64.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
+import { sendFiles } from '../linux/send-file.ts'
 import { must, refusal, scratch } from '../linux/sys.ts'
 import type { Remote } from '../tracee/remote.ts'
 import type { Thread } from '../tracee/stopped.ts'
@@ -63,25 +62,7 @@ export class PassSocket {
   }
 
   #send(files: readonly number[]): void {
-    const mark = scratch.mark()
-    const byte = scratch.take(8)
-    const iov = scratch.take(16)
-    const control = scratch.take(CMSG_HEADER + files.length * 4)
-    const header = scratch.take(56)
-    const put = (at: number, value: number): void =>
-      scratch.view.setBigUint64(at - scratch.address, BigInt(value), true)
-    put(iov, byte)
-    put(iov + 8, 1)
-    put(control, CMSG_HEADER + files.length * 4)
-    scratch.view.setInt32(control + 8 - scratch.address, SOL_SOCKET, true)
-    scratch.view.setInt32(control + 12 - scratch.address, SCM_RIGHTS, true)
-    files.forEach((fd, index) => scratch.view.setInt32(control + CMSG_HEADER + 4 * index - scratch.address, fd, true))
-    put(header + 16, iov)
-    put(header + 24, 1)
-    put(header + 32, control)
-    put(header + 40, CMSG_HEADER + files.length * 4)
-    const result = syscall(NR.sendmsg, this.#ours, header, 0)
-    scratch.release(mark)
+    const result = sendFiles(this.#ours, files)
     if (result < 0) throw refusal('sendmsg', result, this.#ours)
   }
 

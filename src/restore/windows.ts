@@ -2,6 +2,7 @@
 import { isTerminal, readWinsize } from '../kinds/tty/device.ts'
 import { SIGWINCH } from '../linux/constants.ts'
 import { poll } from '../linux/poll.ts'
+import { parseStat } from '../linux/proc/stat.ts'
 import { must, readFile, sys } from '../linux/sys.ts'
 import type { Used } from './terminal.ts'
 
@@ -37,8 +38,7 @@ function awaitQuiet(pid: number): void {
   while (performance.now() < end) {
     const stat = readFile(-100, `/proc/${pid}/stat`, [2, 3])
     if (stat === undefined) return
-    // The state stands behind the name, which may have any bytes but ends with the last parenthesis.
-    const state = String.fromCharCode(stat[stat.lastIndexOf(0x29) + 2]!)
+    const { state } = parseStat(stat)
     if (state !== 'R' && state !== 't') return
     poll([], 1)
   }

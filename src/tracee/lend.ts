@@ -2,10 +2,10 @@
 // send the file through. It works whatever the task's mount namespace, root or user may see of us.
 import { BardoError } from '../base/errors.ts'
 import { log } from '../base/log.ts'
-import { AF_UNIX, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from '../linux/constants.ts'
+import { AF_UNIX, MSG_CMSG_CLOEXEC, SOCK_CLOEXEC, SOCK_DGRAM } from '../linux/constants.ts'
 import { TAIL_SIZE } from '../linux/arch/x86-64.ts'
-import { Arena } from '../linux/ffi.ts'
-import { OpenFile, must, refusal, sys } from '../linux/sys.ts'
+import { sendFiles } from '../linux/send-file.ts'
+import { OpenFile, must, refusal } from '../linux/sys.ts'
 import { readMemory } from './memory.ts'
 import type { Remote } from './remote.ts'
 import type { Thread } from './stopped.ts'
@@ -13,32 +13,13 @@ import type { Table } from './table.ts'
 import { undo } from './undo.ts'
 
 const CMSG_SIZE = 24 // header of 16, one int, padding
-const MSGHDR_SIZE = 56
 const EMFILE = 24
 /** The table that closes what was lent. */
 const CLOSING_SIZE = 1024
-const arena = new Arena(4096)
 
 /** Sends our descriptor over our end of the pair. */
 function send(socket: number, fd: number): void {
-  const mark = arena.mark()
-  const iov = arena.take(16)
-  const byte = arena.take(8)
-  const control = arena.take(CMSG_SIZE)
-  const header = arena.take(MSGHDR_SIZE)
-  const put = (at: number, value: number): void => arena.view.setBigUint64(at - arena.address, BigInt(value), true)
-  put(iov, byte)
-  put(iov + 8, 1)
-  put(control, 20)
-  arena.view.setInt32(control + 8 - arena.address, SOL_SOCKET, true)
-  arena.view.setInt32(control + 12 - arena.address, SCM_RIGHTS, true)
-  arena.view.setInt32(control + 16 - arena.address, fd, true)
-  put(header + 16, iov)
-  put(header + 24, 1)
-  put(header + 32, control)
-  put(header + 40, CMSG_SIZE)
-  const result = sys('sendmsg', socket, header, 0)
-  arena.release(mark)
+  const result = sendFiles(socket, [fd])
   if (result < 0) throw refusal('sendmsg', result, socket)
 }
 

@@ -6,6 +6,22 @@ import { cpuid } from '../../linux/arch/cpuid.ts'
 
 const CS_32BIT = 0x23n
 
+/**
+ * `make`, which gives for equal bytes the same object, of the last `count` that were different: so it is written but once.
+ * The bytes are kept, and must not change.
+ */
+function remembering<T>(count: number, make: (bytes: Uint8Array) => T): (bytes: Uint8Array) => T {
+  const met: { readonly bytes: Uint8Array; readonly made: T }[] = []
+  return bytes => {
+    const known = met.find(one => Buffer.compare(one.bytes, bytes) === 0)
+    if (known !== undefined) return known.made
+    const made = make(bytes)
+    met.unshift({ bytes, made })
+    met.length = Math.min(met.length, count)
+    return made
+  }
+}
+
 const NAMES = Object.entries(REG)
 
 export function registersToImage(regs: Registers): user_x86_regs_entry {
@@ -54,7 +70,10 @@ function component(bit: number): Component | undefined {
   return components.get(bit)
 }
 
-export function xstateToImage(xstate: Uint8Array): user_x86_fpregs_entry {
+/** Threads that wait in the same call mostly have the same. */
+export const xstateToImage = remembering(1, fpregsOf)
+
+function fpregsOf(xstate: Uint8Array): user_x86_fpregs_entry {
   const view = new DataView(xstate.buffer, xstate.byteOffset, xstate.length)
   const u32s = (at: number, count: number): Uint32Array => new Uint32Array(xstate.slice(at, at + 4 * count).buffer)
   const present = view.getBigUint64(HEADER, true)
@@ -166,17 +185,8 @@ function bitNames(bits: bigint): string {
 /** The three TLS entries of the GDT (linux/ldt.h, struct user_desc; arch/x86/include/asm/segment.h). */
 export const TLS_ENTRIES = [12, 13, 14] as const
 
-export function descFromKernel(bytes: Uint8Array): user_desc_t {
-  const known = descs.find(one => Buffer.compare(one.bytes, bytes) === 0)
-  if (known !== undefined) return known.desc
-  const desc = parseDesc(bytes)
-  descs.unshift({ bytes, desc })
-  descs.length = Math.min(descs.length, TLS_ENTRIES.length)
-  return desc
-}
-
-/** Those met last: hardly a thread has other than empty ones. */
-const descs: { readonly bytes: Uint8Array; readonly desc: user_desc_t }[] = []
+/** Hardly a thread has other than empty ones. */
+export const descFromKernel = remembering(TLS_ENTRIES.length, parseDesc)
 
 function parseDesc(bytes: Uint8Array): user_desc_t {
   const view = new DataView(bytes.buffer, bytes.byteOffset)
