@@ -1,4 +1,4 @@
-// Waiting for several descriptors at once.
+// Waiting: for several descriptors at once, or a while.
 import { EINTR } from './constants.ts'
 import { refusal, scratch, sys } from './sys.ts'
 
@@ -20,4 +20,13 @@ export function poll(files: readonly Waited[], timeout_ms = -1): number[] {
   } finally {
     scratch.release(mark)
   }
+}
+
+/** Waits `ns` nanoseconds, less than a second, or until a signal comes. */
+export function nap(ns: number): void {
+  const mark = scratch.mark()
+  const at = scratch.take(16)
+  scratch.view.setBigInt64(at - scratch.address + 8, BigInt(ns), true)
+  sys('nanosleep', at, 0)
+  scratch.release(mark)
 }

@@ -4,10 +4,11 @@ import type { creds_entry } from '../image/messages/creds.ts'
 import { AT_FDCWD, EBADF, ENOENT, ESRCH, F_GETFD, PR_GET_SECUREBITS, RLIMIT_NOFILE } from '../linux/constants.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
+import { nap } from '../linux/poll.ts'
 import type { Limit } from '../linux/proc/limits.ts'
 import { parseStat } from '../linux/proc/stat.ts'
 import { parseStatus } from '../linux/proc/status.ts'
-import { must, readFile, scratch, sys } from '../linux/sys.ts'
+import { must, readFile, scratch } from '../linux/sys.ts'
 import { credentialsOf } from '../kinds/task/credentials.ts'
 import { readAffinity } from '../kinds/task/scheduling.ts'
 
@@ -109,7 +110,7 @@ function stillTaken(pids: Iterable<number>): number[] {
     left = now
     // Who lives does not go by itself.
     if (!left.some(hasEnded)) break
-    sys('nanosleep', new Uint8Array(BigInt64Array.of(0n, BigInt(LOOK_NS)).buffer), 0)
+    nap(LOOK_NS)
   }
   return left
 }

@@ -22,8 +22,9 @@ import {
 import { REG, SYSCALL_LENGTH, type Registers } from '../linux/arch/x86-64.ts'
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
+import { nap } from '../linux/poll.ts'
 import { parseStat } from '../linux/proc/stat.ts'
-import { readDirectory, readFile, readOnce, scratch } from '../linux/sys.ts'
+import { readDirectory, readFile, readOnce } from '../linux/sys.ts'
 import { readMemory } from './memory.ts'
 import {
   detach,
@@ -226,14 +227,6 @@ export class Zombie {
 function readState(pid: number): string | undefined {
   const stat = readFile(AT_FDCWD, `/proc/${pid}/stat`, [ENOENT, ESRCH])
   return stat === undefined ? undefined : parseStat(stat).state
-}
-
-function nap(ns: number): void {
-  const mark = scratch.mark()
-  const at = scratch.take(16)
-  scratch.view.setBigInt64(at - scratch.address + 8, BigInt(ns), true)
-  syscall(NR.nanosleep, at, 0)
-  scratch.release(mark)
 }
 
 /** What `seize` answers for a task that needs no waiting for. */
