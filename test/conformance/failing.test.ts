@@ -48,18 +48,7 @@ async function failedDumps(main: 'busy' | 'waiting', about: number): Promise<voi
   await using run = steady.run
   await steady.start(main)
   const program = await programCommand()
-  const dump = (folder: string): string[] => [
-    ...program,
-    'dump',
-    '-t',
-    String(steady.pid),
-    '-D',
-    folder,
-    '-R',
-    '-v4',
-    '-o',
-    'dump.log',
-  ]
+  const dump = (folder: string): string[] => [...program, ...steady.dumpTo(folder)]
   const folder = freshFolder(run, 'whole')
   const whole = await traced(run.folder, Object.keys(FAILURES), [], dump(folder))
   expect(whole.exitCode).toBe(0)

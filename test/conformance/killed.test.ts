@@ -26,18 +26,7 @@ async function killedDumps(main: 'busy' | 'waiting', about: number, stopped = fa
   await using run = steady.run
   await steady.start(main)
   const program = await programCommand()
-  const dump = (folder: string): string[] => [
-    ...program,
-    'dump',
-    '-t',
-    String(steady.pid),
-    '-D',
-    folder,
-    '-R',
-    '-v4',
-    '-o',
-    'dump.log',
-  ]
+  const dump = (folder: string): string[] => [...program, ...steady.dumpTo(folder)]
   const whole = await traced(run.folder, TOUCHING, [], dump(freshFolder(run, 'whole')))
   expect(whole.exitCode).toBe(0)
   await steady.mustBeUntouched('after a dump that nothing disturbed')

@@ -50,6 +50,11 @@ export class Steady {
     return this.run.pid
   }
 
+  /** The words of a dump that leaves it running, behind the program's. */
+  dumpTo(folder: string): string[] {
+    return ['dump', '-t', String(this.pid), '-D', folder, '-R', '-v4', '-o', 'dump.log']
+  }
+
   #look(): Seen {
     // Its own SIGUSR1 may be pending for a moment.
     const state = JSON.parse(
