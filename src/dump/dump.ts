@@ -46,7 +46,7 @@ type Dumped = {
   readonly facts: ProcessFacts
   readonly remote: Remote
   /** Mappings that a killed run left and this one has taken away. */
-  leftBehind: ReadonlySet<FlaggedMapping>
+  readonly leftBehind: ReadonlySet<FlaggedMapping>
   readonly ids: SharedIds
   readonly first: { vm: boolean; files: boolean; fs: boolean }
   answers: { process: ProcessAnswers; threads: ThreadAnswers[] }
@@ -144,7 +144,7 @@ function saveTree(
     for (const { remote } of dumped) remote.close()
   })
   for (const found of all) {
-    const facts = leadOut(found)
+    const { facts, boot, leftBehind } = leadOut(found)
     const { ids, first } = shared.of(facts.pid)
     if (!first.vm) {
       report.add(
@@ -155,12 +155,11 @@ function saveTree(
       )
       continue
     }
-    const left = facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping))
-    const remote = openRemote(facts)
+    const remote = openRemote(facts, boot)
     const one: Dumped = {
       facts,
       remote,
-      leftBehind: new Set(),
+      leftBehind: new Set(leftBehind),
       ids,
       first,
       answers: { process: undefined!, threads: [] },
@@ -171,8 +170,7 @@ function saveTree(
       root: 0,
     }
     dumped.push(one)
-    one.leftBehind = new Set(left)
-    removeLeftBehind(facts, remote, left)
+    removeLeftBehind(facts, remote, leftBehind)
     one.answers = ask(remote, facts)
   }
   for (const one of dumped) survey(one, files, memory, filters, report)
@@ -187,17 +185,26 @@ function saveTree(
   return { counts: memory.counts, write: () => writeImages(tree, dumped, zombies, filters, images) }
 }
 
+/** A process with the places in its memory that concern us: where the first call can be made, and what a killed run left. */
+type Ready = { readonly facts: ProcessFacts; readonly boot: number; readonly leftBehind: readonly FlaggedMapping[] }
+
+const readyOf = (facts: ProcessFacts): Ready => ({
+  facts,
+  boot: findBootPlace(facts.pid, facts.mappings),
+  leftBehind: facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping)),
+})
+
 /** Lets threads leave the code of a run that was killed, and that of the vdso; what there is of the process behind that. */
-function leadOut(facts: ProcessFacts): ProcessFacts {
-  const boot = findBootPlace(facts.pid, facts.mappings)
-  const places = facts.mappings.filter(mapping => isLeftBehind(facts.pid, mapping))
-  const led = leaveLeftBehind(facts.process.threads, [...places, { start: boot, end: boot + BOOT_SIZE }])
+function leadOut(facts: ProcessFacts): Ready {
+  const ready = readyOf(facts)
+  const { boot, leftBehind } = ready
+  const led = leaveLeftBehind(facts.process.threads, [...leftBehind, { start: boot, end: boot + BOOT_SIZE }])
   const vdso = facts.mappings.find(({ path }) => path === '[vdso]')
   const left = vdso !== undefined && leaveVdso(facts.process.threads, vdso, facts.status.sigIgn)
-  return led || left ? readProcess(facts.process) : facts
+  return led || left ? readyOf(readProcess(facts.process)) : ready
 }
 
-function openRemote(facts: ProcessFacts): Remote {
+function openRemote(facts: ProcessFacts, boot: number): Remote {
   const { process, pid, status } = facts
   const ownTids = new Map(facts.threads.map(({ thread, status: own }) => [thread.tid, own.nspid.at(-1)]))
   const remote = new Remote(pid, process.leader, {
@@ -205,7 +212,7 @@ function openRemote(facts: ProcessFacts): Remote {
     ownTid: tid => ownTids.get(tid) ?? tid,
     ignored: status.sigIgn,
     caught: status.sigCgt,
-    boot: findBootPlace(pid, facts.mappings),
+    boot,
   })
   remote.open(scratchSize(facts) + SCRATCH_FOR_PAGES)
   return remote
