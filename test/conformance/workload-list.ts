@@ -71,7 +71,10 @@ export function compile(
   return binary
 }
 
+const headers = readdirSync(workloadFolder)
+  .filter(file => file.endsWith('.h'))
+  .map(file => join(workloadFolder, file))
+
 export function build(workload: Workload): string {
-  const header = join(workloadFolder, 'workload.h')
-  return compile(workload.source, join(workloadFolder, 'bin'), workload.name, workload.compilerFlags, [header])
+  return compile(workload.source, join(workloadFolder, 'bin'), workload.name, workload.compilerFlags, headers)
 }

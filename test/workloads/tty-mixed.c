@@ -3,32 +3,10 @@
 // a /dev/tty that is another terminal than the shell's.
 // kinds: tty/*
 // alone: its terminals need options, see test/conformance/tty-outside.test.ts
-#include "workload.h"
+#include "pty.h"
 #include <poll.h>
-#include <termios.h>
 
 enum { MAX = 128 };
-
-struct pair {
-  int master, slave;
-};
-
-static struct pair open_pair(void) {
-  struct pair pair = {.master = open("/dev/ptmx", O_RDWR | O_NOCTTY)};
-  int unlock = 0;
-  must(pair.master >= 0 && ioctl(pair.master, TIOCSPTLCK, &unlock) == 0);
-  pair.slave = ioctl(pair.master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
-  must(pair.slave >= 0);
-  return pair;
-}
-
-static bool gets(int fd, const char *text) {
-  char got[256] = "";
-  size_t all = 0;
-  ssize_t n;
-  while (all < strlen(text) && (n = read(fd, got + all, strlen(text) - all)) > 0) all += (size_t)n;
-  return strcmp(got, text) == 0;
-}
 
 static struct pair inner;
 
@@ -74,8 +52,8 @@ int main(int argc, char **argv) {
     check(tcgetsid(tty) == getsid(0) && tcgetsid(0) == getsid(0) && tcgetpgrp(again) == getpgrp());
     check(write(1, "<out>", 5) == 5);
   }
-  check(gets(pair.slave, "typed\n") && gets(pair.master, "typed\r\nshown"));
-  check(gets(inner.master, "inner\r\n"));
+  check(gets_text(pair.slave, "typed\n") && gets_text(pair.master, "typed\r\nshown"));
+  check(gets_text(inner.master, "inner\r\n"));
   check(ended_well(child));
   snprintf(text, sizeof text, "%d done", count);
   check(write(pair.slave, text, strlen(text)) > 0);

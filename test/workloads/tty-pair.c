@@ -1,30 +1,7 @@
 // Pseudo-terminal pairs inside the tree: with data on its way in both directions, raw and cooked modes, window size, locked
 // termios, several opens of one end, a controlling terminal with a foreground group, a master alone.
 // kinds: tty/*
-#include "workload.h"
-#include <termios.h>
-
-struct pair {
-  int master, slave;
-};
-
-static struct pair open_pair(void) {
-  struct pair pair = {.master = open("/dev/ptmx", O_RDWR | O_NOCTTY)};
-  must(pair.master >= 0);
-  int unlock = 0;
-  must(ioctl(pair.master, TIOCSPTLCK, &unlock) == 0);
-  pair.slave = ioctl(pair.master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
-  must(pair.slave >= 0);
-  return pair;
-}
-
-static bool gets(int fd, const char *text) {
-  char got[256] = "";
-  size_t all = 0;
-  ssize_t n;
-  while (all < strlen(text) && (n = read(fd, got + all, strlen(text) - all)) > 0) all += (size_t)n;
-  return strcmp(got, text) == 0;
-}
+#include "pty.h"
 
 static int queued(int fd) {
   int n = -1;
@@ -107,8 +84,8 @@ int main(int argc, char **argv) {
 
   check(tcgetattr(a.slave, &seen) == 0 && memcmp(&seen, &raw, sizeof seen) == 0);
   check(ioctl(again, TIOCGWINSZ, &size_seen) == 0 && memcmp(&size, &size_seen, sizeof size) == 0);
-  check(queued(a.slave) == 12 && gets(again, "to the ") && gets(copy, "slave"));
-  check(gets(a.master, "to the master"));
+  check(queued(a.slave) == 12 && gets_text(again, "to the ") && gets_text(copy, "slave"));
+  check(gets_text(a.master, "to the master"));
   char byte;
   check(read(a.master, &byte, 1) == -1 && errno == EAGAIN && read(again, &byte, 1) == -1 && errno == EAGAIN);
   check(write(again, "x", 1) == -1 && errno == EBADF);
@@ -116,15 +93,15 @@ int main(int argc, char **argv) {
   check(tcgetattr(b.slave, &seen) == 0 && memcmp(&seen, &cooked, sizeof seen) == 0);
   struct termios locked_seen;
   check(ioctl(b.slave, TIOCGLCKTRMIOS, &locked_seen) == 0 && (locked_seen.c_lflag & ECHO) && !(locked_seen.c_lflag & ICANON));
-  check(gets(b.slave, "whole line\n"));
+  check(gets_text(b.slave, "whole line\n"));
   check(ioctl(b.master, TIOCGPTN, &number_after) == 0 && number == number_after);
   check(fcntl(b.slave, F_GETFD) == FD_CLOEXEC && fcntl(b.master, F_GETFD) == 0);
   check(ioctl(alone, TIOCGPTN, &number) == 0);
 
   // Echo is on there, and newlines are written as two characters.
-  check(gets(controlling.master, "job\r\n"));
+  check(gets_text(controlling.master, "job\r\n"));
   check(write(controlling.master, "line\n", 5) == 5);
-  check(gets(controlling.master, "line\r\nheard\r\n"));
+  check(gets_text(controlling.master, "line\r\nheard\r\n"));
   check(ended_well(child));
   return pass();
 }

@@ -2,30 +2,8 @@
 // of /dev/tty in each, a background job, a session on no terminal; a hung-up slave, a line that is partly typed, output
 // that was stopped, and a master in packet mode that has not been told yet.
 // kinds: tty/*
-#include "workload.h"
+#include "pty.h"
 #include <poll.h>
-#include <termios.h>
-
-struct pair {
-  int master, slave;
-};
-
-static struct pair open_pair(void) {
-  struct pair pair = {.master = open("/dev/ptmx", O_RDWR | O_NOCTTY)};
-  int unlock = 0;
-  must(pair.master >= 0 && ioctl(pair.master, TIOCSPTLCK, &unlock) == 0);
-  pair.slave = ioctl(pair.master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
-  must(pair.slave >= 0);
-  return pair;
-}
-
-static bool gets(int fd, const char *text) {
-  char got[256] = "";
-  size_t all = 0;
-  ssize_t n;
-  while (all < strlen(text) && (n = read(fd, got + all, strlen(text) - all)) > 0) all += (size_t)n;
-  return strcmp(got, text) == 0;
-}
 
 static bool can(int fd, short event, int wait_ms) {
   struct pollfd look = {fd, event, 0};
@@ -100,7 +78,7 @@ int main(int argc, char **argv) {
 
   struct pair typing = open_pair();
   must(write(typing.master, "first\nsecond\4par", 16) == 16 && can(typing.slave, POLLIN, 1000));
-  must(gets(typing.master, "first\r\nsecondpar"));
+  must(gets_text(typing.master, "first\r\nsecondpar"));
 
   struct pair stopped = open_pair();
   must(fcntl(stopped.slave, F_SETFL, O_NONBLOCK) == 0 && write(stopped.master, "\023", 1) == 1);
@@ -121,7 +99,7 @@ int main(int argc, char **argv) {
   wait_for_go();
 
   for (int i = 0; i < 2; i++) {
-    check(gets(sessions[i].pair.master, i == 0 ? "one\r\nleader\r\n" : "two\r\nleader\r\n"));
+    check(gets_text(sessions[i].pair.master, i == 0 ? "one\r\nleader\r\n" : "two\r\nleader\r\n"));
     check(write(sessions[i].pair.master, "\003", 1) == 1);
     check(ended_well(leaders[i]));
   }
@@ -133,7 +111,7 @@ int main(int argc, char **argv) {
   check(read(typing.slave, text, sizeof text) == 6 && memcmp(text, "second", 6) == 0);
   check(!can(typing.slave, POLLIN, 0));
   check(write(typing.master, "t\177k\n", 4) == 4 && read(typing.slave, text, sizeof text) == 5 && memcmp(text, "park\n", 5) == 0);
-  check(gets(typing.master, "t\b \bk\r\n"));
+  check(gets_text(typing.master, "t\b \bk\r\n"));
 
   check(write(stopped.slave, "x", 1) == -1 && errno == EAGAIN);
   check(write(stopped.master, "\021", 1) == 1 && can(stopped.slave, POLLOUT, 1000) && write(stopped.slave, "x", 1) == 1);
