@@ -2,48 +2,40 @@
 import { expect, test } from 'bun:test'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { program, until } from './harness.ts'
-import { dumpedJob, dumpJob, keeperOf, killTree, RAW, restoreAway, Shell, stateOf, type Window } from './shell.ts'
+import { dumpedJob, keeperOf, killTree, RAW, restoreAway, Shell, stateOf, type Window } from './shell.ts'
 
 const limit_ms = 60_000
 
 test(
   'a job moves to a fresh pty, is left, and shown again in another window',
   async () => {
-    const images = mkdtempSync('/tmp/bardo-new-')
-    using old = new Shell(24, 80)
     using now = new Shell(40, 111)
     using other = new Shell(30, 90)
-    try {
-      await old.shows('$ ')
-      old.type(`${RAW}\n`)
-      await old.shows(/^ready/m)
-      const pid = await dumpJob(old, images)
-      now.type(
-        `export XDG_RUNTIME_DIR=${images}; ${program} restore --tty new -D ${images} -o restore.log -v4; echo "left $?"\n`,
-      )
-      await now.shows('size 111')
-      now.type('a')
-      await now.shows('<a>')
-      now.type('\x1cd')
-      await now.shows('left 0')
-      expect(['S', 'R']).toContain(String(stateOf(pid)))
-      other.type(`export XDG_RUNTIME_DIR=${images}; ${program} attach; echo "attach $?"\n`)
-      await other.shows('size 90')
-      other.type('b')
-      await other.shows('<b>')
-      // Shown elsewhere: the one before is told.
-      now.type(`clear; ${program} attach ${pid}\n`)
-      await now.shows('size 111')
-      await other.shows('is shown elsewhere now')
-      other.type('stty -a | grep -o "[-]*icanon"\n')
-      await other.shows(/^icanon/m)
-      now.type('q')
-      await now.shows('has ended')
-      now.type('clear; echo $((20 + 3))\n')
-      await now.shows(/^23/m)
-    } finally {
-      rmSync(images, { recursive: true, force: true })
-    }
+    using job = await dumpedJob(RAW, /^ready/m)
+    const { images, pid } = job
+    now.type(
+      `export XDG_RUNTIME_DIR=${images}; ${program} restore --tty new -D ${images} -o restore.log -v4; echo "left $?"\n`,
+    )
+    await now.shows('size 111')
+    now.type('a')
+    await now.shows('<a>')
+    now.type('\x1cd')
+    await now.shows('left 0')
+    expect(['S', 'R']).toContain(String(stateOf(pid)))
+    other.type(`export XDG_RUNTIME_DIR=${images}; ${program} attach; echo "attach $?"\n`)
+    await other.shows('size 90')
+    other.type('b')
+    await other.shows('<b>')
+    // Shown elsewhere: the one before is told.
+    now.type(`clear; ${program} attach ${pid}\n`)
+    await now.shows('size 111')
+    await other.shows('is shown elsewhere now')
+    other.type('stty -a | grep -o "[-]*icanon"\n')
+    await other.shows(/^icanon/m)
+    now.type('q')
+    await now.shows('has ended')
+    now.type('clear; echo $((20 + 3))\n')
+    await now.shows(/^23/m)
   },
   limit_ms,
 )
@@ -108,40 +100,36 @@ const timesFull = (window: Window): number => window.terminal.heard().split('[?1
 test(
   'who leaves a full-screen program has his emulator as it was; who comes next has it as the program wants it; the last lines are seen',
   async () => {
-    const { images, pid } = await dumpedJob(`echo ready; ${FULL}`, /^ready/m)
+    using job = await dumpedJob(`echo ready; ${FULL}`, /^ready/m)
+    const { images } = job
     using now = new Shell(40, 111)
     using other = new Shell(30, 90)
     const restored = { alternate: true, pasting: true }
     const plain = { alternate: false, pasting: false }
-    try {
-      now.type(`export XDG_RUNTIME_DIR=${images}; bind 'set enable-bracketed-paste off'; clear\n`)
-      other.type(`export XDG_RUNTIME_DIR=${images}; bind 'set enable-bracketed-paste off'; clear\n`)
-      now.type(`${program} restore --tty new --exit-status -D ${images} -o restore.log; echo "left $?"\n`)
-      await now.shows('full screen 111')
-      now.type('m')
-      await until('the mode is set', () => timesFull(now) === 1 || undefined)
-      await now.shows(/^full screen 111/)
-      expect(await now.modes()).toEqual(restored)
-      now.type('\x1cd')
-      await now.shows('left 0')
-      expect(await now.modes()).toEqual(plain)
-      other.type(`${program} attach; echo "left $?"\n`)
-      await other.shows(/^full screen 90/)
-      expect(await other.modes()).toEqual(restored)
-      // Taken over: the one before is in order, too.
-      now.type(`clear; ${program} attach; echo "attach $?"\n`)
-      await now.isShowing()
-      await until('it is drawn', () => timesFull(now) === 2 || undefined)
-      await now.shows(/^full screen 111/)
-      expect(await now.modes()).toEqual(restored)
-      await other.shows('is shown elsewhere now')
-      expect(await other.modes()).toEqual(plain)
-      now.type('f')
-      await now.shows(/line 19998\nline 19999\n+\[process \d+ has ended\]/)
-    } finally {
-      killTree(pid)
-      rmSync(images, { recursive: true, force: true })
-    }
+    now.type(`export XDG_RUNTIME_DIR=${images}; bind 'set enable-bracketed-paste off'; clear\n`)
+    other.type(`export XDG_RUNTIME_DIR=${images}; bind 'set enable-bracketed-paste off'; clear\n`)
+    now.type(`${program} restore --tty new --exit-status -D ${images} -o restore.log; echo "left $?"\n`)
+    await now.shows('full screen 111')
+    now.type('m')
+    await until('the mode is set', () => timesFull(now) === 1 || undefined)
+    await now.shows(/^full screen 111/)
+    expect(await now.modes()).toEqual(restored)
+    now.type('\x1cd')
+    await now.shows('left 0')
+    expect(await now.modes()).toEqual(plain)
+    other.type(`${program} attach; echo "left $?"\n`)
+    await other.shows(/^full screen 90/)
+    expect(await other.modes()).toEqual(restored)
+    // Taken over: the one before is in order, too.
+    now.type(`clear; ${program} attach; echo "attach $?"\n`)
+    await now.isShowing()
+    await until('it is drawn', () => timesFull(now) === 2 || undefined)
+    await now.shows(/^full screen 111/)
+    expect(await now.modes()).toEqual(restored)
+    await other.shows('is shown elsewhere now')
+    expect(await other.modes()).toEqual(plain)
+    now.type('f')
+    await now.shows(/line 19998\nline 19999\n+\[process \d+ has ended\]/)
   },
   limit_ms,
 )
@@ -149,22 +137,18 @@ test(
 test(
   "on a fresh pty the old size can be kept, too; the status is the job's, and signals are",
   async () => {
-    const { images, pid } = await dumpedJob(RAW, /^ready/m)
+    using job = await dumpedJob(RAW, /^ready/m)
+    const { images } = job
     using now = new Shell(40, 111)
-    try {
-      now.type(
-        `export XDG_RUNTIME_DIR=${images}; ${program} restore --tty new --keep-winsize --exit-status -D ${images} -o restore.log -v4; echo "status $?"\n`,
-      )
-      // It draws again, in its old size.
-      await now.shows('size 80')
-      process.kill(await now.job(), 'SIGTERM')
-      await now.shows('term')
-      now.type('q')
-      await now.shows('status 7')
-    } finally {
-      killTree(pid)
-      rmSync(images, { recursive: true, force: true })
-    }
+    now.type(
+      `export XDG_RUNTIME_DIR=${images}; ${program} restore --tty new --keep-winsize --exit-status -D ${images} -o restore.log -v4; echo "status $?"\n`,
+    )
+    // It draws again, in its old size.
+    await now.shows('size 80')
+    process.kill(await now.job(), 'SIGTERM')
+    await now.shows('term')
+    now.type('q')
+    await now.shows('status 7')
   },
   limit_ms,
 )

@@ -2,19 +2,7 @@
 import { expect, test } from 'bun:test'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
 import { program, until } from './harness.ts'
-import {
-  areGone,
-  childOf,
-  dumpedJob,
-  dumpJob,
-  keeperOf,
-  killTree,
-  restoreAway,
-  RAW,
-  Shell,
-  stateOf,
-  Window,
-} from './shell.ts'
+import { areGone, childOf, dumpedJob, keeperOf, killTree, restoreAway, RAW, Shell, stateOf, Window } from './shell.ts'
 import { NR } from '../../src/linux/nr.ts'
 import { treeOf } from './visible-state.ts'
 
@@ -37,31 +25,21 @@ while 1:
 test(
   'a detached restore leaves a fresh pty to its keeper; who asks for no terminal is told which are kept',
   async () => {
-    const images = mkdtempSync('/tmp/bardo-kept-')
-    using old = new Shell(24, 80)
     using now = new Shell(40, 111)
-    let pid = 0
-    try {
-      await old.shows('$ ')
-      old.type(`${RAW}\n`)
-      await old.shows(/^ready/m)
-      pid = await dumpJob(old, images)
-      const env = { ...process.env, XDG_RUNTIME_DIR: images }
-      const restored = Bun.spawnSync(
-        [program, 'restore', '-d', '--tty', 'new', '-D', images, '-o', 'restore.log', '-v4'],
-        { env },
-      )
-      expect(restored.exitCode, restored.stderr.toString()).toBe(0)
-      now.type(`XDG_RUNTIME_DIR=${images} ${program} attach\n`)
-      await now.shows('size 111')
-      now.type('aq')
-      await now.shows('has ended')
-      const none = Bun.spawnSync([program, 'attach'], { env })
-      expect(none.exitCode).toBe(1)
-    } finally {
-      if (pid !== 0) killTree(pid)
-      rmSync(images, { recursive: true, force: true })
-    }
+    using job = await dumpedJob(RAW, /^ready/m)
+    const { images } = job
+    const env = { ...process.env, XDG_RUNTIME_DIR: images }
+    const restored = Bun.spawnSync(
+      [program, 'restore', '-d', '--tty', 'new', '-D', images, '-o', 'restore.log', '-v4'],
+      { env },
+    )
+    expect(restored.exitCode, restored.stderr.toString()).toBe(0)
+    now.type(`XDG_RUNTIME_DIR=${images} ${program} attach\n`)
+    await now.shows('size 111')
+    now.type('aq')
+    await now.shows('has ended')
+    const none = Bun.spawnSync([program, 'attach'], { env })
+    expect(none.exitCode).toBe(1)
   },
   limit_ms,
 )
@@ -182,26 +160,22 @@ test(
 test(
   'a restore that is killed while it shows a fresh pty leaves the terminal in order, and the job to its keeper',
   async () => {
-    const { images, pid } = await dumpedJob(RAW, /^ready/m)
+    using job = await dumpedJob(RAW, /^ready/m)
+    const { images } = job
     using now = new Shell(40, 111)
-    try {
-      now.type(
-        `export XDG_RUNTIME_DIR=${images}; sh -c '${program} restore --tty new -D ${images} -o restore.log; echo "status $?"; until stty -a | grep -q " icanon"; do sleep 0.02; done; echo in order'\n`,
-      )
-      await now.shows('size 111')
-      await now.isShowing()
-      process.kill(childOf(await now.job())!, 'SIGKILL')
-      await now.shows(/status 137\s+in order$/m)
-      now.type(`clear; ${program} attach --\n`)
-      await now.isShowing()
-      now.type('a')
-      await now.shows('<a>')
-      now.type('q')
-      await now.shows('has ended')
-    } finally {
-      killTree(pid)
-      rmSync(images, { recursive: true, force: true })
-    }
+    now.type(
+      `export XDG_RUNTIME_DIR=${images}; sh -c '${program} restore --tty new -D ${images} -o restore.log; echo "status $?"; until stty -a | grep -q " icanon"; do sleep 0.02; done; echo in order'\n`,
+    )
+    await now.shows('size 111')
+    await now.isShowing()
+    process.kill(childOf(await now.job())!, 'SIGKILL')
+    await now.shows(/status 137\s+in order$/m)
+    now.type(`clear; ${program} attach --\n`)
+    await now.isShowing()
+    now.type('a')
+    await now.shows('<a>')
+    now.type('q')
+    await now.shows('has ended')
   },
   limit_ms,
 )
@@ -209,7 +183,7 @@ test(
 test(
   'with nobody to look, a job that writes runs on; its keeper has no files but its own, and sleeps when nothing is said',
   async () => {
-    const { images, pid } = await dumpedJob(
+    using job = await dumpedJob(
       `python3 -c 'import os,signal,time
 def flood(*_):
   for n in range(20000): os.write(1, b"line %d\\n" % n)
@@ -219,6 +193,7 @@ os.write(1, b"ready\\n")
 while 1: signal.pause()'`,
       /^ready/m,
     )
+    const { images, pid } = job
     const flooded = '/tmp/bardo-flooded'
     rmSync(flooded, { force: true })
     try {
@@ -241,9 +216,7 @@ while 1: signal.pause()'`,
       await until('the keeper ends with it', () => 'Z' === (stateOf(keeper) ?? 'Z') || undefined)
       expect(readdirSync(`${images}/bardo`)).toEqual([])
     } finally {
-      killTree(pid)
       rmSync(flooded, { force: true })
-      rmSync(images, { recursive: true, force: true })
     }
   },
   limit_ms,
@@ -258,21 +231,17 @@ function waitsForEver(pid: number): boolean {
 test(
   "a shell's job that is restored where there is no terminal gets a fresh one, of its old size",
   async () => {
-    const { images, pid } = await dumpedJob(RAW, /^ready/m)
+    using job = await dumpedJob(RAW, /^ready/m)
+    const { images, pid } = job
     using now = new Shell(40, 111)
-    try {
-      restoreAway(images, images, '-j', '-d')
-      expect(readFileSync(`${images}/restore.log`, 'utf8')).toContain('there is no terminal here')
-      const slave = readlinkSync(`/proc/${pid}/fd/0`)
-      expect(Bun.spawnSync(['stty', '-F', slave, 'size']).stdout.toString()).toBe('24 80\n')
-      now.type(`XDG_RUNTIME_DIR=${images} ${program} attach ${pid}\n`)
-      await now.shows('size 111')
-      now.type('aq')
-      await now.shows(/<a>\n+\[process \d+ has ended\]/)
-    } finally {
-      killTree(pid)
-      rmSync(images, { recursive: true, force: true })
-    }
+    restoreAway(images, images, '-j', '-d')
+    expect(readFileSync(`${images}/restore.log`, 'utf8')).toContain('there is no terminal here')
+    const slave = readlinkSync(`/proc/${pid}/fd/0`)
+    expect(Bun.spawnSync(['stty', '-F', slave, 'size']).stdout.toString()).toBe('24 80\n')
+    now.type(`XDG_RUNTIME_DIR=${images} ${program} attach ${pid}\n`)
+    await now.shows('size 111')
+    now.type('aq')
+    await now.shows(/<a>\n+\[process \d+ has ended\]/)
   },
   limit_ms,
 )
@@ -280,18 +249,15 @@ test(
 test(
   'a fresh pty that nobody could keep is refused before there is a process',
   async () => {
-    const { images, pid } = await dumpedJob(RAW, /^ready/m)
-    try {
-      mkdirSync(`${images}/bardo`, { mode: 0o755 })
-      const restored = Bun.spawnSync([program, 'restore', '--tty', 'new', '-D', images, '-o', 'restore.log'], {
-        env: { ...process.env, XDG_RUNTIME_DIR: images },
-      })
-      expect(restored.exitCode).toBe(1)
-      expect(restored.stderr.toString()).toContain('is not a directory of ours alone')
-      expect(stateOf(pid)).toBeUndefined()
-    } finally {
-      rmSync(images, { recursive: true, force: true })
-    }
+    using job = await dumpedJob(RAW, /^ready/m)
+    const { images, pid } = job
+    mkdirSync(`${images}/bardo`, { mode: 0o755 })
+    const restored = Bun.spawnSync([program, 'restore', '--tty', 'new', '-D', images, '-o', 'restore.log'], {
+      env: { ...process.env, XDG_RUNTIME_DIR: images },
+    })
+    expect(restored.exitCode).toBe(1)
+    expect(restored.stderr.toString()).toContain('is not a directory of ours alone')
+    expect(stateOf(pid)).toBeUndefined()
   },
   limit_ms,
 )

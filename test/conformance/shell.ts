@@ -1,6 +1,6 @@
 // An interactive shell in a window of its own: what a user has in front of him.
 import { Terminal as Emulator } from '@xterm/headless'
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { program, sleep, until } from './harness.ts'
 import { syscall } from '../../src/linux/ffi.ts'
 import { NR } from '../../src/linux/nr.ts'
@@ -133,16 +133,6 @@ export class Shell extends Window {
   }
 }
 
-/** Dumps what `shell` runs as its job. */
-export async function dumpJob(shell: Shell, images: string): Promise<number> {
-  const pid = await shell.job()
-  const dumped = Bun.spawnSync([program, 'dump', '-j', '-D', images, '-o', 'dump.log', '-v4', '-t', String(pid)])
-  if (dumped.exitCode !== 0) throw new Error(`dump: ${dumped.stderr.toString()}`)
-  // As the image has them: /proc may miss some while the tree runs.
-  await areGone(readdirSync(images).flatMap(file => Number(/^core-(\d+)\.img$/.exec(file)?.[1]) || []))
-  return pid
-}
-
 /** Reads a key at a time, without echo: the settings that a careless program leaves behind. */
 export const RAW = `python3 -c '
 import sys, tty, os, signal
@@ -159,14 +149,39 @@ while 1:
   os.write(1, b"<%s>\\r\\n" % key)
 '`
 
-/** A job that was dumped in a window that is closed by now, and the new folder of its image. */
-export async function dumpedJob(command: string, ready: string | RegExp): Promise<{ images: string; pid: number }> {
+/** `using`: the job, wherever it runs by then, and its image do not stay. */
+export interface DumpedJob extends Disposable {
+  readonly images: string
+  readonly pid: number
+}
+
+/** A job that was used and dumped in a window that is closed by now, and the new folder of its image. */
+export async function dumpedJob(
+  command: string,
+  ready: string | RegExp,
+  use?: (old: Shell) => Promise<unknown>,
+): Promise<DumpedJob> {
   const images = mkdtempSync('/tmp/bardo-job-')
-  using old = new Shell(24, 80)
-  await old.shows('$ ')
-  old.type(`${command}\n`)
-  await old.shows(ready)
-  return { images, pid: await dumpJob(old, images) }
+  try {
+    using old = new Shell(24, 80)
+    await old.shows('$ ')
+    old.type(`${command}\n`)
+    await old.shows(ready)
+    await use?.(old)
+    const pid = await old.job()
+    const dumped = Bun.spawnSync([program, 'dump', '-j', '-D', images, '-o', 'dump.log', '-v4', '-t', String(pid)])
+    if (dumped.exitCode !== 0) throw new Error(`dump: ${dumped.stderr.toString()}`)
+    // As the image has them: /proc may miss some while the tree runs.
+    await areGone(readdirSync(images).flatMap(file => Number(/^core-(\d+)\.img$/.exec(file)?.[1]) || []))
+    const dispose = (): void => {
+      killTree(pid)
+      rmSync(images, { recursive: true, force: true })
+    }
+    return { images, pid, [Symbol.dispose]: dispose }
+  } catch (error) {
+    rmSync(images, { recursive: true, force: true })
+    throw error
+  }
 }
 
 /** Restores without a terminal. */
