@@ -49,6 +49,23 @@ class Shell {
     )
   }
 
+  /** Waits until its only child is `program`; the one before may not have been waited for yet. */
+  async runs(program: string): Promise<void> {
+    const { pid } = this.#child
+    await until(
+      `the shell runs ${program}`,
+      () => {
+        const job = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+        try {
+          return readFileSync(`/proc/${job}/comm`, 'utf8') === `${program}\n` || undefined
+        } catch {
+          return undefined
+        }
+      },
+      5000,
+    )
+  }
+
   [Symbol.dispose](): void {
     this.#child.kill('SIGKILL')
     this.terminal[Symbol.dispose]()
@@ -86,11 +103,13 @@ test(
         10_000,
       )
       // What was typed there stays there: the kernel holds it for a terminal that is not dumped.
-      expect(await now.say('two\n', '<two>')).toBe('two\r\n<two>\r\n')
+      expect(await now.say('two\n', '<two>\r\n')).toBe('two\r\n<two>\r\n')
       expect(await now.say('\x03', 'caught')).toContain('^C')
       await now.say('end\n', 'ended ')
       expect(await now.say('stty size\n', '132')).toContain('50 132')
       expect(await now.say('sleep 100\n', '\n')).toContain('sleep 100')
+      // Before it runs, bash has the terminal still, and ^C would be bash's.
+      await now.runs('sleep')
       await now.say('\x03', '$ ')
       await now.say('echo alive\n', 'alive\r\n')
     } finally {
