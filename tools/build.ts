@@ -2,8 +2,9 @@
 // A link or a copy of it called `criu` behaves as criu.
 import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { RUNTIME_OPTIONS, WITHOUT_DIRECTORY } from './runtime-options.ts'
+import { FREEZE_OPTIONS, RUNTIME_OPTIONS, WITHOUT_DIRECTORY } from './runtime-options.ts'
 import { setStart } from './start.ts'
+import { trained } from './training.ts'
 
 const root = join(import.meta.dir, '..')
 const directory = join(root, 'dist')
@@ -36,6 +37,11 @@ if (!result.success) {
   rmSync(fresh, { force: true })
   process.exit(1)
 }
-setStart(fresh, { variables: RUNTIME_OPTIONS, directory: WITHOUT_DIRECTORY })
+const frozen = await trained(fresh, FREEZE_OPTIONS).catch((error: unknown) => {
+  console.log(
+    `It will start slowly, since it cannot be tried out here: ${error instanceof Error ? error.message : String(error)}`,
+  )
+})
+setStart(fresh, { variables: RUNTIME_OPTIONS, directory: WITHOUT_DIRECTORY, ...(frozen && { frozen }) })
 renameSync(fresh, outfile)
 console.log(`dist/bardo: ${(statSync(outfile).size / 1e6).toFixed(0)} MB`)

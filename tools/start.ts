@@ -1,153 +1,232 @@
-// Gives an executable variables of its environment that stand before its runtime has started, and a working directory
-// where its own has been deleted, in which the runtime refuses to start.
+// What an executable does before its runtime has started: code of ours at its entry point.
 //
-// JavaScriptCore takes its options from variables BUN_JSC_* and from nowhere else, before our first line runs; and
-// starting a second time with them would cost the start twice. So the executable's entry point is moved to code that
-// calls setenv(3) for each variable and then goes on to the entry that was there. The code lies in a page behind the end
-// of the file, which the program header of the build's notes (PT_NOTE, which nothing needs at run time) is made to load.
-// Formats: elf(5); the state at the entry: System V ABI, AMD64 supplement, 3.4.1.
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
+// Mostly it does not let the runtime start at all: it maps the memory of a process that has, and in which our modules
+// are loaded and tried out, and goes on there (tools/freeze.ts, docs/decisions/frozen-start.md). Until the last parts,
+// which replace memory of this very program, anything that is not as it was when that memory was taken sends it on to
+// the runtime's own start, which never fails for such reasons.
+//
+// That one has two things done for it. JavaScriptCore takes its options from variables BUN_JSC_* and from nowhere else,
+// before our first line runs, and starting a second time with them would cost the start twice: so they are set by
+// setenv(3). And a working directory that was deleted is left, since the runtime does not start in one.
+import { Elf } from './elf.ts'
+import type { Frozen, Part } from './freeze.ts'
+import { Code, text, word32, word64 } from './machine-code.ts'
 
-const PT_LOAD = 1
-const PT_DYNAMIC = 2
-const PT_NOTE = 4
-const PF_X = 1
-const PF_R = 4
-const DT_PLTRELSZ = 2
-const DT_STRTAB = 5
-const DT_SYMTAB = 6
-const DT_JMPREL = 23
-const ET_EXEC = 2
-const PAGE = 0x1000
-
-const E_ENTRY = 24
-const SYMBOL_SIZE = 24
-const RELOCATION_SIZE = 24
-
-type Segment = { at: number; type: number; offset: number; address: number; fileSize: number; memorySize: number }
-
-class Elf {
-  readonly #fd: number
-  readonly segments: readonly Segment[]
-  readonly entry: number
-
-  constructor(fd: number) {
-    this.#fd = fd
-    const header = this.read(0, 64)
-    if (
-      header.getUint32(0) !== 0x7f454c46 ||
-      header.getUint16(16, true) !== ET_EXEC ||
-      header.getUint16(18, true) !== 62
-    )
-      throw new Error('not an x86-64 executable at a fixed address')
-    this.entry = this.#word(header, E_ENTRY)
-    const [table, size, count] = [this.#word(header, 32), header.getUint16(54, true), header.getUint16(56, true)]
-    const headers = this.read(table, size * count)
-    this.segments = Array.from({ length: count }, (_, index) => {
-      const at = index * size
-      return {
-        at: table + at,
-        type: headers.getUint32(at, true),
-        offset: this.#word(headers, at + 8),
-        address: this.#word(headers, at + 16),
-        fileSize: this.#word(headers, at + 32),
-        memorySize: this.#word(headers, at + 40),
-      }
-    })
-  }
-
-  read(offset: number, length: number): DataView {
-    const bytes = new Uint8Array(length)
-    if (readSync(this.#fd, bytes, 0, length, offset) !== length) throw new Error('the executable is cut short')
-    return new DataView(bytes.buffer)
-  }
-
-  #word(view: DataView, at: number): number {
-    return Number(view.getBigUint64(at, true))
-  }
-
-  segment(type: number): Segment {
-    const found = this.segments.find(segment => segment.type === type)
-    if (found === undefined) throw new Error(`the executable has no segment of type ${type}`)
-    return found
-  }
-
-  #offsetOf(address: number): number {
-    const holds = ({ type, address: start, fileSize }: Segment): boolean =>
-      type === PT_LOAD && start <= address && address < start + fileSize
-    const segment = this.segments.find(holds)
-    if (segment === undefined) throw new Error(`address ${address} is in no segment`)
-    return segment.offset + address - segment.address
-  }
-
-  /** The address of the word through which the executable calls the imported function `name`. */
-  importOf(name: string): number {
-    const dynamic = this.segment(PT_DYNAMIC)
-    const tags = new Map<number, number>()
-    const view = this.read(dynamic.offset, dynamic.fileSize)
-    for (let at = 0; at < dynamic.fileSize; at += 16) tags.set(this.#word(view, at), this.#word(view, at + 8))
-    const [strings, symbols] = [this.#offsetOf(tags.get(DT_STRTAB)!), this.#offsetOf(tags.get(DT_SYMTAB)!)]
-    const size = tags.get(DT_PLTRELSZ)!
-    const relocations = this.read(this.#offsetOf(tags.get(DT_JMPREL)!), size)
-    const wanted = new TextEncoder().encode(`${name}\0`)
-    for (let at = 0; at < size; at += RELOCATION_SIZE) {
-      const symbol = relocations.getUint32(at + 12, true)
-      const string = strings + this.read(symbols + symbol * SYMBOL_SIZE, 4).getUint32(0, true)
-      const found = new Uint8Array(this.read(string, wanted.length).buffer)
-      if (Buffer.compare(found, wanted) === 0) return this.#word(relocations, at)
-    }
-    throw new Error(`the executable does not import ${name}`)
-  }
+const NR = {
+  write: 1,
+  close: 3,
+  mmap: 9,
+  munmap: 11,
+  madvise: 28,
+  getcwd: 79,
+  chdir: 80,
+  arch_prctl: 158,
+  exit_group: 231,
+  openat: 257,
 }
-
-const [NR_GETCWD, NR_CHDIR] = [79, 80]
+const [AT_FDCWD, O_CLOEXEC] = [-100, 0o2000000]
+const ARCH_SET_FS = 0x1002
 const ENOENT = 2
 const PATH_MAX = 4096
+const [PART_SIZE, ADVICE_SIZE, FEATURE_SIZE] = [32, 24, 20]
+/** Whoever sets a variable of the runtime means it to be heeded, which only the runtime's own start does. */
+const VARIABLE_OF_RUNTIME = [...new TextEncoder().encode('BUN_')]
+const OUT_OF_MEMORY = 'bardo: out of memory\n'
 
-/**
- * A page for `address`: strings, and from `start` on code that sets the variables which are not set yet, goes to
- * `directory` where there is no working directory any more, and jumps to `entry`.
- */
-function startPage(
-  address: number,
-  elf: { readonly entry: number; readonly setenv: number },
-  { variables, directory }: Start,
-): { readonly bytes: Uint8Array; readonly start: number } {
-  const strings: number[] = []
-  const put = (text: string): number => {
-    const at = address + strings.length
-    strings.push(...new TextEncoder().encode(text), 0)
-    return at
-  }
-  const word = (value: number): number[] => [...new Uint8Array(Int32Array.of(value).buffer)]
-  const named = Object.entries(variables).map(([name, value]) => [put(name), put(value)] as const)
-  const gone = put(directory)
-  const start = strings.length
-  const code = [
-    // rdx is what the C library is to call at the end (rtld_fini). Twice: the stack stays aligned to 16 at calls.
-    [0x52, 0x52], // push rdx, push rdx
-    ...named.flatMap(([name, value]) => [
-      [0xbf, ...word(name)], // mov edi, name
-      [0xbe, ...word(value)], // mov esi, value
-      [0x31, 0xd2], // xor edx, edx: what the user has set stays
-      [0xff, 0x14, 0x25, ...word(elf.setenv)], // call [setenv]
-    ]),
-    [0x48, 0x81, 0xec, ...word(PATH_MAX)], // sub rsp, PATH_MAX
-    [0x48, 0x89, 0xe7], // mov rdi, rsp
-    [0xbe, ...word(PATH_MAX)], // mov esi, PATH_MAX
-    [0xb8, ...word(NR_GETCWD)], // mov eax, getcwd
-    [0x0f, 0x05], // syscall
-    [0x48, 0x81, 0xc4, ...word(PATH_MAX)], // add rsp, PATH_MAX
-    [0x83, 0xf8, 0x100 - ENOENT], // cmp eax, -ENOENT
-    [0x75, 0x0c], // jne on
-    [0xbf, ...word(gone)], // mov edi, directory
-    [0xb8, ...word(NR_CHDIR)], // mov eax, chdir
-    [0x0f, 0x05], // syscall
-    [0x5a, 0x5a], // on: pop rdx, pop rdx
-  ].flat()
-  const behind = address + start + code.length + 5
-  code.push(0xe9, ...word(elf.entry - behind)) // jmp entry
-  return { bytes: Uint8Array.from([...strings, ...code]), start }
+/** The heap begins behind the last segment: frozen memory has its own there, and our code has to be out of its way. */
+const BEHIND_HEAP = 64 << 20
+
+// Instructions that name a place.
+const [JE, JNE, JS, JMP, CALL] = [[0x0f, 0x84], [0x0f, 0x85], [0x0f, 0x88], [0xe9], [0xe8]]
+const [MOV_EBX, MOV_ESI, MOV_EDI, MOV_R13D] = [[0xbb], [0xbe], [0xbf], [0x41, 0xbd]]
+const [CMP_EBX, CMP_R13D] = [
+  [0x81, 0xfb],
+  [0x41, 0x81, 0xfd],
+]
+
+const syscall = (nr: number): number[] => [0xb8, ...word32(nr), 0x0f, 0x05] // mov eax, nr; syscall
+
+const partBytes = ({ address, length, prot, flags, offset }: Part, base: number): number[] => [
+  ...word64(address),
+  ...word64(length),
+  ...word32(prot),
+  ...word32(flags),
+  ...word64(offset === undefined ? 0 : 'inFrozen' in offset ? base + offset.inFrozen : offset.inFile),
+]
+
+/** Maps the memory of `frozen`, whose contents begin at `base` in the file, and goes on in it; or to `cold`. */
+function putThaw(code: Code, frozen: Frozen, base: number): void {
+  code
+    .put(0x48, 0x8b, 0x4c, 0x24, 0x10) // mov rcx, [rsp+16]: argc, above what was pushed
+    .put(0x48, 0x8d, 0x74, 0xcc, 0x20) // lea rsi, [rsp+rcx*8+32]: envp
+    .label('variable')
+    .put(0x48, 0x8b, 0x3e) // mov rdi, [rsi]
+    .put(0x48, 0x83, 0xc6, 0x08) // add rsi, 8
+    .put(0x48, 0x85, 0xff) // test rdi, rdi
+    .jump(JE, 'processor')
+    .put(0x81, 0x3f, VARIABLE_OF_RUNTIME) // cmp dword [rdi], 'BUN_'
+    .jump(JNE, 'variable')
+    .jump(JMP, 'cold')
+    // What the code in that memory was made for has to be here: features of the processor, and state the kernel keeps for it.
+    .label('processor')
+    .put(0x31, 0xc9) // xor ecx, ecx
+    .put(0x0f, 0x01, 0xd0) // xgetbv
+    .put(0x25, word32(frozen.processor.xcr0)) // and eax, xcr0
+    .put(0x3d, word32(frozen.processor.xcr0)) // cmp eax, xcr0
+    .jump(JNE, 'cold')
+    .refer(MOV_R13D, 'features')
+    .label('feature')
+    .put(0x41, 0x8b, 0x45, 0x00) // mov eax, [r13]: leaf
+    .put(0x41, 0x8b, 0x4d, 0x04) // mov ecx, [r13+4]: subleaf
+    .put(0x0f, 0xa2) // cpuid
+    .put(0x41, 0x23, 0x5d, 0x08) // and ebx, [r13+8]
+    .put(0x41, 0x3b, 0x5d, 0x08) // cmp ebx, [r13+8]
+    .jump(JNE, 'cold')
+    .put(0x41, 0x23, 0x4d, 0x0c) // and ecx, [r13+12]
+    .put(0x41, 0x3b, 0x4d, 0x0c) // cmp ecx, [r13+12]
+    .jump(JNE, 'cold')
+    .put(0x41, 0x23, 0x55, 0x10) // and edx, [r13+16]
+    .put(0x41, 0x3b, 0x55, 0x10) // cmp edx, [r13+16]
+    .jump(JNE, 'cold')
+    .put(0x49, 0x83, 0xc5, FEATURE_SIZE) // add r13, FEATURE_SIZE
+    .refer(CMP_R13D, 'features end')
+    .jump(JNE, 'feature')
+    .put(0xbf, word32(AT_FDCWD)) // mov edi, AT_FDCWD
+    .refer(MOV_ESI, 'executable')
+    .put(0xba, word32(O_CLOEXEC)) // mov edx, O_CLOEXEC
+    .put(syscall(NR.openat))
+    .put(0x85, 0xc0) // test eax, eax
+    .jump(JS, 'cold')
+    .put(0x41, 0x89, 0xc4) // mov r12d, eax
+    // Parts where nothing may be yet.
+    .refer(MOV_EBX, 'parts')
+    .label('part')
+    .refer(CMP_EBX, 'parts end')
+    .jump(JE, 'own')
+    .jump(CALL, 'map')
+    .jump(JNE, 'undo')
+    .put(0x83, 0xc3, PART_SIZE) // add ebx, PART_SIZE
+    .jump(JMP, 'part')
+    .label('undo')
+    .refer(CMP_EBX, 'parts')
+    .jump(JE, 'undone')
+    .put(0x83, 0xeb, PART_SIZE) // sub ebx, PART_SIZE
+    .put(0x48, 0x8b, 0x3b) // mov rdi, [rbx]
+    .put(0x48, 0x8b, 0x73, 0x08) // mov rsi, [rbx+8]
+    .put(syscall(NR.munmap))
+    .jump(JMP, 'undo')
+    .label('undone')
+    .put(0x44, 0x89, 0xe7) // mov edi, r12d
+    .put(syscall(NR.close))
+    .jump(JMP, 'cold')
+    // Maps the part at rbx; "equal" when it lies where it is to lie.
+    .label('map')
+    .put(0x48, 0x8b, 0x3b) // mov rdi, [rbx]
+    .put(0x48, 0x8b, 0x73, 0x08) // mov rsi, [rbx+8]
+    .put(0x8b, 0x53, 0x10) // mov edx, [rbx+16]: prot
+    .put(0x44, 0x8b, 0x53, 0x14) // mov r10d, [rbx+20]: flags
+    .put(0x45, 0x89, 0xe0) // mov r8d, r12d: the file, which anonymous memory passes over
+    .put(0x4c, 0x8b, 0x4b, 0x18) // mov r9, [rbx+24]: offset
+    .put(syscall(NR.mmap))
+    .put(0x48, 0x3b, 0x03) // cmp rax, [rbx]
+    .put(0xc3) // ret
+    // Parts that replace what this program has. From here on there is no way back.
+    .label('own')
+    .refer(MOV_EBX, 'own parts')
+    .label('own part')
+    .refer(CMP_EBX, 'own parts end')
+    .jump(JE, 'advise')
+    .jump(CALL, 'map')
+    .jump(JNE, 'lost')
+    .put(0x83, 0xc3, PART_SIZE) // add ebx, PART_SIZE
+    .jump(JMP, 'own part')
+    .label('lost')
+    .put(0xbf, word32(2)) // mov edi, 2: stderr
+    .refer(MOV_ESI, 'out of memory')
+    .put(0xba, word32(OUT_OF_MEMORY.length)) // mov edx, its length
+    .put(syscall(NR.write))
+    .put(0xbf, word32(1)) // mov edi, 1
+    .put(syscall(NR.exit_group))
+    .label('advise')
+    .refer(MOV_EBX, 'advice')
+    .label('advice on')
+    .refer(CMP_EBX, 'advice end')
+    .jump(JE, 'thaw')
+    .put(0x48, 0x8b, 0x3b) // mov rdi, [rbx]
+    .put(0x48, 0x8b, 0x73, 0x08) // mov rsi, [rbx+8]
+    .put(0x8b, 0x53, 0x10) // mov edx, [rbx+16]
+    .put(syscall(NR.madvise))
+    .put(0x83, 0xc3, ADVICE_SIZE) // add ebx, ADVICE_SIZE
+    .jump(JMP, 'advice on')
+    .label('thaw')
+    .put(0x44, 0x89, 0xe7) // mov edi, r12d
+    .put(syscall(NR.close))
+    .put(0xbf, word32(ARCH_SET_FS)) // mov edi, ARCH_SET_FS
+    .put(0x48, 0xbe, word64(frozen.registers.fs_base)) // mov rsi, fs_base
+    .put(syscall(NR.arch_prctl))
+    // A function that makes a system call keeps these, and nobody looks at the others.
+    .put(0x48, 0xbb, word64(frozen.registers.bx)) // mov rbx
+    .put(0x48, 0xbd, word64(frozen.registers.bp)) // mov rbp
+    .put(0x49, 0xbc, word64(frozen.registers.r12)) // mov r12
+    .put(0x49, 0xbd, word64(frozen.registers.r13)) // mov r13
+    .put(0x49, 0xbe, word64(frozen.registers.r14)) // mov r14
+    .put(0x49, 0xbf, word64(frozen.registers.r15)) // mov r15
+    .put(0x48, 0xbc, word64(frozen.registers.sp)) // mov rsp
+    .put(0x48, 0xb9, word64(frozen.registers.ip)) // mov rcx, ip
+    .put(0x31, 0xc0) // xor eax, eax: the call was answered
+    .put(0xff, 0xe1) // jmp rcx
+    .label('executable')
+    .put(text('/proc/self/exe'))
+    .label('out of memory')
+    .put(text(OUT_OF_MEMORY))
+    .label('features')
+    .put(
+      ...frozen.processor.features.map(({ leaf, subleaf, ebx, ecx, edx }) =>
+        [leaf, subleaf, ebx, ecx, edx].flatMap(word32),
+      ),
+    )
+    .label('features end')
+    .label('parts')
+    .put(...frozen.parts.map(part => partBytes(part, base)))
+    .label('parts end')
+    .label('own parts')
+    .put(...frozen.ownParts.map(part => partBytes(part, base)))
+    .label('own parts end')
+    .label('advice')
+    .put(
+      ...frozen.advice.map(({ address, length, advice }) => [...word64(address), ...word64(length), ...word64(advice)]),
+    )
+    .label('advice end')
+}
+
+/** Sets the variables which are not set yet, goes to `directory` where there is no working directory any more, and starts. */
+function putCold(code: Code, elf: Elf, { variables, directory }: Start): void {
+  code.label('cold')
+  const entries = Object.entries(variables)
+  for (const [index] of entries.entries())
+    code
+      .refer(MOV_EDI, `name ${index}`)
+      .refer(MOV_ESI, `value ${index}`)
+      .put(0x31, 0xd2) // xor edx, edx: what the user has set stays
+      .put(0xff, 0x14, 0x25, word32(elf.importOf('setenv'))) // call [setenv]
+  code
+    .put(0x48, 0x81, 0xec, word32(PATH_MAX)) // sub rsp, PATH_MAX
+    .put(0x48, 0x89, 0xe7) // mov rdi, rsp
+    .put(0xbe, word32(PATH_MAX)) // mov esi, PATH_MAX
+    .put(syscall(NR.getcwd))
+    .put(0x48, 0x81, 0xc4, word32(PATH_MAX)) // add rsp, PATH_MAX
+    .put(0x83, 0xf8, 0x100 - ENOENT) // cmp eax, -ENOENT
+    .jump(JNE, 'on')
+    .refer(MOV_EDI, 'directory')
+    .put(syscall(NR.chdir))
+    .label('on')
+    .put(0x5a, 0x5a) // pop rdx, pop rdx
+    .put(0x48, 0xb8, word64(elf.entry)) // mov rax, entry
+    .put(0xff, 0xe0) // jmp rax
+    .label('directory')
+    .put(text(directory))
+  for (const [index, [name, value]] of entries.entries())
+    code.label(`name ${index}`).put(text(name)).label(`value ${index}`).put(text(value))
 }
 
 /** What is done before the first line of an executable. */
@@ -155,32 +234,18 @@ export type Start = {
   readonly variables: Readonly<Record<string, string>>
   /** Where it goes if its working directory has been deleted. */
   readonly directory: string
+  /** The memory that it starts from, where it can. */
+  readonly frozen?: Frozen
 }
 
 /** Changes the executable at `path`, which nothing may be running. Throws if it is not built as expected. */
 export function setStart(path: string, start: Start): void {
-  const fd = openSync(path, 'r+')
-  try {
-    const elf = new Elf(fd)
-    const note = elf.segment(PT_NOTE)
-    const top = Math.max(
-      ...elf.segments.filter(({ type }) => type === PT_LOAD).map(one => one.address + one.memorySize),
-    )
-    const offset = Math.ceil(fstatSync(fd).size / PAGE) * PAGE
-    const address = Math.ceil(top / PAGE + 1) * PAGE
-    const { bytes, start: at } = startPage(address, { entry: elf.entry, setenv: elf.importOf('setenv') }, start)
-    if (bytes.length > PAGE || address + PAGE > 0x7fff_ffff) throw new Error('the code for the start finds no room')
-    const page = new Uint8Array(PAGE)
-    page.set(bytes)
-    writeSync(fd, page, 0, PAGE, offset)
-    const header = new DataView(new ArrayBuffer(56))
-    header.setUint32(0, PT_LOAD, true)
-    header.setUint32(4, PF_R | PF_X, true)
-    for (const [index, value] of [offset, address, address, PAGE, PAGE, PAGE].entries())
-      header.setBigUint64(8 + 8 * index, BigInt(value), true)
-    writeSync(fd, new Uint8Array(header.buffer), 0, 56, note.at)
-    writeSync(fd, new Uint8Array(BigUint64Array.of(BigInt(address + at)).buffer), 0, 8, E_ENTRY)
-  } finally {
-    closeSync(fd)
-  }
+  using elf = new Elf(path)
+  const address = elf.room + BEHIND_HEAP
+  const code = new Code(address)
+  // rdx is what the C library is to call at the end (rtld_fini). Twice: the stack stays aligned to 16 at calls.
+  code.put(0x52, 0x52) // push rdx, push rdx
+  if (start.frozen !== undefined) putThaw(code, start.frozen, elf.append(start.frozen.bytes))
+  putCold(code, elf, start)
+  elf.startAt(address, code.finish(), address)
 }

@@ -1,5 +1,7 @@
 // The kernel's error numbers (include/uapi/asm-generic/errno-base.h and errno.h), which x86-64 and aarch64 share.
 // One line a number, read on the first question: most runs never ask.
+import { once } from './run.ts'
+
 const TABLE = `
 1 EPERM operation not permitted
 2 ENOENT no such file or directory
@@ -136,18 +138,16 @@ const TABLE = `
 
 type Entry = { readonly name: string; readonly text: string }
 
-let entries: Map<number, Entry> | undefined
-
-function entry(errno: number): Entry | undefined {
-  if (entries === undefined) {
-    entries = new Map()
-    for (const line of TABLE.trim().split('\n')) {
-      const [number, name, ...words] = line.split(' ')
-      entries.set(Number(number), { name: name!, text: words.join(' ') })
-    }
+const entries = once(() => {
+  const byNumber = new Map<number, Entry>()
+  for (const line of TABLE.trim().split('\n')) {
+    const [number, name, ...words] = line.split(' ')
+    byNumber.set(Number(number), { name: name!, text: words.join(' ') })
   }
-  return entries.get(Math.abs(errno))
-}
+  return byNumber
+})
+
+const entry = (errno: number): Entry | undefined => entries().get(Math.abs(errno))
 
 /** The kernel's name of an error number, such as `EPERM` for 1 or -1; `errno N` for one that has no name. */
 export function errnoName(errno: number): string {
@@ -163,7 +163,6 @@ export function errnoText(errno: number): string {
 export function errnoNumber(name: string): number | undefined {
   if (name === 'EWOULDBLOCK') return 11
   if (name === 'ENOTSUP') return 95
-  entry(0)
-  for (const [number, { name: known }] of entries!) if (known === name) return number
+  for (const [number, { name: known }] of entries()) if (known === name) return number
   return undefined
 }

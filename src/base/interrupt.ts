@@ -3,19 +3,21 @@
 // the engine never yields while it works, so what the engine polls is told by the kernel, not by a handler that ran:
 // the one who installs gives a question that answers without the event loop.
 
+import { perRun } from './run.ts'
+
 /** Answers with the number of a pending SIGHUP, SIGINT or SIGTERM, or 0. */
 type Question = () => number
 
-let question: Question = () => 0
-let caught = 0
+const asking = perRun(() => ({ question: (() => 0) as Question, caught: 0 }))
 
 /** Called by the entry, with the question that fits the platform. */
 export function installInterrupts(ask: Question): void {
-  question = ask
+  asking().question = ask
 }
 
 /** The signal that asks us to stop, or 0. Cheap enough for every task and every few megabytes, not for every page. */
 export function interrupted(): number {
-  if (caught === 0) caught = question()
-  return caught
+  const now = asking()
+  if (now.caught === 0) now.caught = now.question()
+  return now.caught
 }

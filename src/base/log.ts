@@ -2,6 +2,8 @@
 // Messages before `open` are kept and written then, since the work directory is known only after the options are.
 // Where the bytes go is the caller's business: this file is below the system calls.
 
+import { eachRun, now_ms } from './run.ts'
+
 /** 0: nothing but messages, 1: errors, 2: warnings (CRIU's default), 3: informations, 4: debug. */
 export type LogLevel = 0 | 1 | 2 | 3 | 4
 
@@ -18,9 +20,6 @@ const DEBUG = 4
 
 /** A log that is never opened (a crash while reading options) must not grow without end. */
 const EARLY_LINES_MAX = 4096
-
-// The runtime's clock starts with the process, and so do CRIU's times.
-const now = (): number => performance.now()
 
 function stamp(at: number): string {
   const us = Math.floor(at * 1000)
@@ -60,9 +59,12 @@ class Log {
     for (const line of early) if (line.level <= this.#level) this.#write(line)
   }
 
-  /** Forgets the sink, so that the next lines are kept until `open`; for one process that serves many requests. */
+  /** As at the start, so that the next lines are kept until `open`; for one process that serves many requests. */
   close(): void {
+    this.#level = WARN
     this.#sink = undefined
+    this.#stamped = true
+    this.#early = []
     this.#firstError = undefined
   }
 
@@ -86,7 +88,7 @@ class Log {
   }
 
   #emit(level: LogLevel, head: string, text: string): void {
-    const line = { level, head, text, at: now() }
+    const line = { level, head, text, at: now_ms() }
     if (this.#sink !== undefined) this.#write(line)
     else if (this.#early.length < EARLY_LINES_MAX) this.#early.push(line)
   }
@@ -99,4 +101,5 @@ class Log {
 }
 
 export const log = new Log()
+eachRun(() => log.close())
 export type { Log }

@@ -1,5 +1,7 @@
 // What the engine says about its progress; who shows it is decided above (cli/progress.ts).
 
+import { eachRun } from './run.ts'
+
 /** Told by the engine, from its synchronous main line; every call returns at once. */
 export interface Progress {
   /** A new stage begins, such as `collecting tasks` or `writing memory`. */
@@ -12,18 +14,19 @@ export interface Progress {
 
 const silent: Progress = { stage() {}, bytes() {}, end() {} }
 
-let shown: Progress = silent
+const to = { shown: silent }
+eachRun(() => (to.shown = silent))
 
 export const progress: Progress = {
-  stage: name => shown.stage(name),
-  bytes: (done, total) => shown.bytes(done, total),
+  stage: name => to.shown.stage(name),
+  bytes: (done, total) => to.shown.bytes(done, total),
   end() {
-    shown.end()
-    shown = silent
+    to.shown.end()
+    to.shown = silent
   },
 }
 
 /** Sends what the engine says to `target`. */
 export function showProgress(target: Progress): void {
-  shown = target
+  to.shown = target
 }

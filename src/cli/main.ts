@@ -1,13 +1,11 @@
 // The entry. What starts here is the frozen time of our users: modules are loaded by the commands that need them.
 import { asBardoError, BardoError, render } from '../base/errors.ts'
+import { environment } from '../base/run.ts'
 import { exit, print, STDERR, write } from './host.ts'
 import type { CommandLine } from './parse.ts'
 
 /** `criu` when called by that name (a link or a copy), else `bardo`. */
-function programName(): string {
-  const called = Bun.env['BARDO_ARGV0'] ?? process.argv0
-  return called.slice(called.lastIndexOf('/') + 1) === 'criu' ? 'criu' : 'bardo'
-}
+const programOf = (called: string): string => (called.slice(called.lastIndexOf('/') + 1) === 'criu' ? 'criu' : 'bardo')
 
 /** The words after the program's name. The runtime decodes them as UTF-8, so names with other bytes are read again. */
 async function commandWords(): Promise<string[]> {
@@ -41,8 +39,7 @@ async function perform(line: CommandLine, program: string): Promise<number> {
   }
 }
 
-async function main(program: string): Promise<number> {
-  const words = await commandWords()
+async function main(program: string, words: readonly string[]): Promise<number> {
   if (words.length === 0) {
     write(STDERR, (await import('./help.ts')).usage(program))
     return 1
@@ -50,7 +47,7 @@ async function main(program: string): Promise<number> {
   // What `restore --tty new` leaves behind, called by itself only.
   if (words[0] === '--keep-terminal') return (await import('../restore/keeper.ts')).keepTerminal(words[1] ?? '')
   const { commandLine, scan } = await import('./parse.ts')
-  const { found, operands } = scan(words, Bun.env['POSIXLY_CORRECT'] !== undefined)
+  const { found, operands } = scan(words, environment()['POSIXLY_CORRECT'] !== undefined)
   const asked = found.find(({ spec }) => spec.long === 'help' || spec.long === 'version')?.spec.long
   if (asked !== undefined) {
     const texts = await import('./help.ts')
@@ -58,8 +55,8 @@ async function main(program: string): Promise<number> {
     return 0
   }
   const { configSources } = await import('./config.ts')
-  const { sources, warnings } = configSources(found, Bun.env)
-  if (Bun.env['CRIU_FAULT'] !== undefined)
+  const { sources, warnings } = configSources(found, environment())
+  if (environment()['CRIU_FAULT'] !== undefined)
     warnings.push('CRIU_FAULT is set, and changes nothing: it is about the insides of CRIU')
   const line = commandLine(found, operands, sources)
   return await perform({ ...line, warnings: [...warnings, ...line.warnings] }, program)
@@ -72,7 +69,20 @@ function fail(program: string, thrown: unknown): number {
   return 1
 }
 
-const program = programName()
-void main(program)
-  .catch((thrown: unknown) => fail(program, thrown))
-  .then(exit)
+async function run(program: string, words: readonly string[]): Promise<number> {
+  try {
+    return await main(program, words)
+  } catch (thrown) {
+    return fail(program, thrown)
+  }
+}
+
+async function start(): Promise<number> {
+  const words = await commandWords()
+  if (words[0] !== '--freeze') return await run(programOf(environment()['BARDO_ARGV0'] ?? process.argv0), words)
+  const { freeze } = await import('./freeze.ts')
+  const called = await freeze(tried => run('bardo', tried))
+  return await run(programOf(called.name), called.words)
+}
+
+void start().then(exit)

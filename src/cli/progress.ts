@@ -1,5 +1,6 @@
 // One line on the terminal for operations that last: stage, bytes, rate. Never to a log file or a pipe.
 import { showProgress, type Progress } from '../base/progress.ts'
+import { eachRun, now_ms } from '../base/run.ts'
 import { scratch, sys } from '../linux/sys.ts'
 import { isTerminal, STDERR, write } from './host.ts'
 
@@ -33,7 +34,7 @@ export function progressLine(stage: string, done: number, total: number, ms: num
 }
 
 class Line implements Progress {
-  readonly #begun = performance.now()
+  readonly #begun = now_ms()
   #stage = ''
   #stageBegun = this.#begun
   #done = 0
@@ -44,7 +45,7 @@ class Line implements Progress {
 
   stage(name: string): void {
     this.#stage = name
-    this.#stageBegun = performance.now()
+    this.#stageBegun = now_ms()
     this.#done = 0
     this.#total = 0
     this.#draw()
@@ -69,7 +70,7 @@ class Line implements Progress {
   }
 
   #draw(): void {
-    const now = performance.now()
+    const now = now_ms()
     if (this.#ended || now - this.#begun < SILENT_MS || now - this.#drawn < BETWEEN_MS || !inForeground()) return
     this.#drawn = now
     this.#visible = true
@@ -93,14 +94,15 @@ const inForeground = (): boolean => ask(TIOCGPGRP, 4)?.getInt32(0, true) === sys
 
 const columns = (): number => ask(TIOCGWINSZ, 8)?.getUint16(2, true) || 80
 
-let line: Line | undefined
+const on: { line?: Line | undefined } = {}
+eachRun(() => (on.line = undefined))
 
 /** Shows the engine's progress, if stderr is a terminal. */
 export function startProgress(): void {
   if (!isTerminal(STDERR)) return
-  line = new Line()
-  showProgress(line)
+  on.line = new Line()
+  showProgress(on.line)
 }
 
 /** Makes room for other text on the terminal. */
-export const clearProgress = (): void => line?.clear()
+export const clearProgress = (): void => on.line?.clear()

@@ -5,12 +5,13 @@ import { interrupted } from '../base/interrupt.ts'
 import { log } from '../base/log.ts'
 import type { DumpOptions } from '../base/options.ts'
 import { progress } from '../base/progress.ts'
+import { now_ms } from '../base/run.ts'
 import { ImageWriter } from '../image/writer.ts'
 import type { mm_entry } from '../image/messages/mm.ts'
 import { BOOT_SIZE } from '../linux/arch/x86-64.ts'
 import { AT_FDCWD, FD_CLOEXEC, F_GETFD } from '../linux/constants.ts'
 import type { FlaggedMapping } from '../linux/proc/smaps.ts'
-import { readFile } from '../linux/sys.ts'
+import { must, readFile, scratch } from '../linux/sys.ts'
 import { FilterTable } from '../kinds/task/seccomp.ts'
 import { SCRATCH_FOR_PAGES } from '../kinds/mem/pages.ts'
 import type { TaskSession } from '../kinds/kind.ts'
@@ -40,6 +41,8 @@ import { rehearse } from './rehearsal.ts'
 import { writeDumpStats, type Times } from './stats.ts'
 import type { Stat } from '../linux/proc/stat.ts'
 import { readProcess, readZombie, whereOf, type ProcessFacts } from './tasks.ts'
+
+const UUID_BYTES = 16
 
 /** A process with all that was learnt of it. */
 type Dumped = {
@@ -78,7 +81,7 @@ export function dump(options: DumpOptions): void {
 type Done = { readonly times: Times; readonly counts: MemoryCollector['counts'] }
 
 function dumpTree(options: DumpOptions, images: ImageWriter): Done {
-  const times: Times = { start: performance.now(), stopped: 0, memory: 0, memoryEnd: 0, end: 0 }
+  const times: Times = { start: now_ms(), stopped: 0, memory: 0, memoryEnd: 0, end: 0 }
   readOwnNamespaces()
   if (options.finalState === 'running') rehearse(options)
   progress.stage('stopping the tree')
@@ -86,7 +89,7 @@ function dumpTree(options: DumpOptions, images: ImageWriter): Done {
     using _pin = new CpuPin(options.pid)
     using tree = new StoppedTree(options.timeoutSeconds > 0 ? options.timeoutSeconds * 1000 : STOP_TIMEOUT_MS)
     tree.stop(options.pid)
-    times.stopped = performance.now()
+    times.stopped = now_ms()
     log.info(() => `Stopped ${tree.processes.length} processes with ${tree.threadCount} threads`)
     const report = new Report()
     const written = saveTree(tree, options, images, report, times)
@@ -98,7 +101,7 @@ function dumpTree(options: DumpOptions, images: ImageWriter): Done {
     }
     return written
   })()
-  times.end = performance.now()
+  times.end = now_ms()
   if (options.finalState === 'running') {
     // What was read is put into messages while the tree runs on already.
     saved.write()
@@ -177,10 +180,10 @@ function saveTree(
   files.finish()
   report.throwIfAny('cannot dump the tree')
 
-  times.memory = performance.now()
+  times.memory = now_ms()
   memory.write(dumped)
   if (interrupted() !== 0) throw new BardoError('refused', 'interrupted', { hint: 'the tree runs on as before' })
-  times.memoryEnd = performance.now()
+  times.memoryEnd = now_ms()
   const zombies = new Map(tree.zombies.map(({ pid }) => [pid, readZombie(pid)]))
   return { counts: memory.counts, write: () => writeImages(tree, dumped, zombies, filters, images) }
 }
@@ -326,7 +329,7 @@ function writeImages(
     dump_uptime: uptime_us(),
     network_lock_method: 0,
     plugins_entry: { plugins: [] },
-    dump_criu_run_id: crypto.randomUUID(),
+    dump_criu_run_id: randomUuid(),
   })
 }
 
@@ -351,6 +354,21 @@ function writeTree(
 }
 
 /** Microseconds since boot: /proc/uptime has hundredths of seconds. */
+/** A random UUID (RFC 9562, version 4). The runtime's own come from a supply that was filled before a frozen start. */
+function randomUuid(): string {
+  const mark = scratch.mark()
+  try {
+    const at = scratch.take(UUID_BYTES)
+    must('getrandom', at, UUID_BYTES, 0)
+    const bytes = scratch.at(at, UUID_BYTES)
+    bytes[6] = (bytes[6]! & 0x0f) | 0x40
+    bytes[8] = (bytes[8]! & 0x3f) | 0x80
+    return bytes.toHex().replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+  } finally {
+    scratch.release(mark)
+  }
+}
+
 function uptime_us(): bigint {
   const text = textOf(readFile(AT_FDCWD, '/proc/uptime') ?? new Uint8Array())
   return BigInt(Math.round(parseFloat(text) * 100)) * 10_000n

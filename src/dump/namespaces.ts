@@ -1,6 +1,7 @@
 // Namespaces of the tasks: so far all must be ours.
 import { BardoError } from '../base/errors.ts'
 import { textOf } from '../base/bytes.ts'
+import { perRun } from '../base/run.ts'
 import type { task_kobj_ids_entry } from '../image/messages/core.ts'
 import { AT_FDCWD } from '../linux/constants.ts'
 import { readLink } from '../linux/sys.ts'
@@ -28,13 +29,10 @@ function linkOf(pid: number | 'self', name: string): string | undefined {
   return typeof link === 'number' ? undefined : textOf(link)
 }
 
-let own: ReadonlyMap<string, string | undefined> | undefined
-
-/** Reads our own namespaces: once, and before any task is stopped. */
-export function readOwnNamespaces(): ReadonlyMap<string, string | undefined> {
-  own ??= new Map(KINDS.map(({ name }) => [name, linkOf('self', name)]))
-  return own
-}
+/** Our own namespaces: read once, and before any task is stopped. */
+export const readOwnNamespaces = perRun<ReadonlyMap<string, string | undefined>>(
+  () => new Map(KINDS.map(({ name }) => [name, linkOf('self', name)])),
+)
 
 /** The namespaces of a task that are not ours, as findings. */
 export function findForeignNamespaces(pid: number, where: string): BardoError[] {

@@ -1,4 +1,5 @@
 // Which files an image directory can hold: name, magic, entries, and what follows an entry.
+import { once } from '../base/run.ts'
 import { type Message, type State } from './words.ts'
 import { apparmor_entry } from './messages/apparmor.ts'
 import { bpfmap_data_entry, bpfmap_file_entry } from './messages/bpf.ts'
@@ -248,16 +249,16 @@ export function fileName(key: ImageKey | RawKey, ...ids: readonly FileId[]): str
   return name
 }
 
-/** The key of a file in an image directory by its name, undefined for a file that is none of ours. */
-export function keyOf(name: string): ImageKey | RawKey | undefined {
-  patterns ??= [...Object.entries(imageFiles), ...Object.entries(rawFiles)].map(([key, known]) => ({
+const patterns = once(() =>
+  [...Object.entries(imageFiles), ...Object.entries(rawFiles)].map(([key, known]) => ({
     key: key as ImageKey | RawKey,
     pattern: patternOf(typeof known === 'string' ? known : known.name),
-  }))
-  return patterns.find(known => known.pattern.test(name))?.key
-}
+  })),
+)
 
-let patterns: { readonly key: ImageKey | RawKey; readonly pattern: RegExp }[] | undefined
+/** The key of a file in an image directory by its name, undefined for a file that is none of ours. */
+export const keyOf = (name: string): ImageKey | RawKey | undefined =>
+  patterns().find(known => known.pattern.test(name))?.key
 
 const verbs: Readonly<Record<string, string>> = { '%u': '\\d+', '%x': '[0-9a-f]+', '%s': '(?:dump|restore)' }
 

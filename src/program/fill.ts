@@ -2,6 +2,7 @@
 import { BardoError } from '../base/errors.ts'
 import { interrupted } from '../base/interrupt.ts'
 import { progress } from '../base/progress.ts'
+import { once } from '../base/run.ts'
 import {
   MAP_ANONYMOUS,
   MAP_NORESERVE,
@@ -43,18 +44,18 @@ export function fillMemory(task: Filled, file: number, runs: readonly Run[], soc
   else byItself(task, file, runs, total, socket)
 }
 
-let buffer: Arena | undefined
+const buffer = once(() => new Arena(THROUGH_US_MAX))
 
 function throughUs(task: Filled, file: number, runs: readonly Run[], total: number): void {
-  buffer ??= new Arena(THROUGH_US_MAX)
+  const our = buffer().address
   const first = runs[0]!.offset
   const last = runs.at(-1)!
   const span = last.offset + last.length - first
   // Runs of one process lie together in the file: one read brings them all.
   const together = span === total
-  if (together) readExactly(file, buffer.address, span, first)
+  if (together) readExactly(file, our, span, first)
   for (const { address, length, offset } of runs) {
-    const at = buffer.address + (together ? offset - first : 0)
+    const at = our + (together ? offset - first : 0)
     if (!together) readExactly(file, at, length, offset)
     copyTo(task.pid, address, length, at)
   }

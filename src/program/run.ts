@@ -134,6 +134,8 @@ export class Runner {
     } catch (error) {
       this.#abort()
       throw error
+    } finally {
+      this.#kept.unmap()
     }
     this.#socket?.[Symbol.dispose]()
   }

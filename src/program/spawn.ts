@@ -1,6 +1,7 @@
 // The first process: made without a fork of the runtime, whose memory no child could use. A vfork that runs machine code
 // only, and an executable of a few bytes that waits to be seized.
 import { BardoError } from '../base/errors.ts'
+import { once, perRun } from '../base/run.ts'
 import {
   AT_EMPTY_PATH,
   CLONE_PARENT,
@@ -115,7 +116,7 @@ function executableMemfd(): number {
   return fd >= 0 ? fd : must('memfd_create', 'bardo', MFD_CLOEXEC)
 }
 
-let run: ((address: number) => void) | undefined
+const runs = once(() => loadCode(CODE))
 
 /** The kernel's refusal to give a new process the pid of the image. */
 function pidRefused(pid: number, errno: number): BardoError {
@@ -158,7 +159,6 @@ type Start = {
  * without FD_CLOEXEC, and our signal mask. Its pid, or `-errno`.
  */
 export function startCode(code: Uint8Array, address: number, start: Start): number {
-  run ??= loadCode(CODE)
   using memfd = new OpenFile(executableMemfd())
   const elf = executable(address, code, start.hasRoom === true)
   const wrote = must('write', memfd.fd, elf, elf.length)
@@ -176,7 +176,7 @@ export function startCode(code: Uint8Array, address: number, start: Start): numb
     const block = arena.take(64)
     const words = [args, 88, memfd.fd, empty, argv, envp, AT_EMPTY_PATH, 0]
     words.forEach((word, index) => arena.view.setBigUint64(block - arena.address + index * 8, BigInt(word), true))
-    run(block)
+    runs()(block)
     return Number(arena.view.getBigInt64(block - arena.address + 56, true))
   } finally {
     arena.unmap()
@@ -270,12 +270,8 @@ function settle(pid: number, address: number, places: Places): SettleCall[] {
 /** The bytes that parking takes: the executable's page, and vvar and vdso behind it. */
 export type ParkedPart = { readonly path: string; readonly size: number; readonly offset: number }
 
-let special: readonly Mapping[] | undefined
-
 /** Our own vvar and vdso: the kernel maps the same into every process. */
-export function ownSpecial(): readonly Mapping[] {
-  return (special ??= parseSpecial(readFile(-100, '/proc/self/maps')!))
-}
+export const ownSpecial = perRun<readonly Mapping[]>(() => parseSpecial(readFile(-100, '/proc/self/maps')!))
 
 /** How vvar and vdso will lie in the parking place: as in our own memory, since the kernel is the same. */
 export function parkedParts(): ParkedPart[] {

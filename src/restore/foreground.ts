@@ -3,6 +3,7 @@
 import { log } from '../base/log.ts'
 import { BardoError } from '../base/errors.ts'
 import { interrupted } from '../base/interrupt.ts'
+import { perRun } from '../base/run.ts'
 import { isTerminal, readTermios, readWinsize } from '../kinds/tty/device.ts'
 import { termiosBytes, winsizeBytes, type Termios } from '../kinds/tty/termios.ts'
 import type { winsize_entry } from '../image/messages/tty.ts'
@@ -114,14 +115,14 @@ function changeOf(pid: number, flags: number): Change {
   }
 }
 
-let wasEarlySent = false
+const early = perRun(() => ({ wasSent: false }))
 
 /** Sends on what came while the restore was about to succeed, and did not stop it any more; once. */
 export function forwardEarly(root: number): void {
-  const early = interrupted()
-  if (early === 0 || wasEarlySent) return
-  wasEarlySent = true
-  sys('kill', root, early)
+  const signo = interrupted()
+  if (signo === 0 || early().wasSent) return
+  early().wasSent = true
+  sys('kill', root, signo)
 }
 
 /** The terminals of ours that a restore uses, from before it until the job has ended: `using`. */

@@ -1,5 +1,6 @@
 // What the plan needs to know of the machine that it restores on, read once.
 import { textOf } from '../base/bytes.ts'
+import { now_ms } from '../base/run.ts'
 import type { creds_entry } from '../image/messages/creds.ts'
 import { AT_FDCWD, EBADF, ENOENT, ESRCH, F_GETFD, PR_GET_SECUREBITS, RLIMIT_NOFILE } from '../linux/constants.ts'
 import { syscall } from '../linux/ffi.ts'
@@ -104,9 +105,9 @@ const LOOK_NS = 5_000_000
 
 function stillTaken(pids: Iterable<number>): number[] {
   let left = [...pids]
-  for (let change = performance.now(); performance.now() < change + REAPING_PATIENCE_MS;) {
+  for (let change = now_ms(); now_ms() < change + REAPING_PATIENCE_MS;) {
     const now = left.filter(pidTaken)
-    if (now.length < left.length) change = performance.now()
+    if (now.length < left.length) change = now_ms()
     left = now
     // Who lives does not go by itself.
     if (!left.some(hasEnded)) break

@@ -6,13 +6,14 @@
 import { BardoError } from '../base/errors.ts'
 import { bytesOf, textOf } from '../base/bytes.ts'
 import { log } from '../base/log.ts'
+import { environment, now_ms } from '../base/run.ts'
 import { readSome } from '../kinds/tty/device.ts'
 import { AT_FDCWD, EAGAIN, EINTR, POLLIN, SIGHUP, SOCK_CLOEXEC } from '../linux/constants.ts'
 import { poll } from '../linux/poll.ts'
 import { peerUid, receiveFile, sendFile } from '../linux/send-file.ts'
 import { putAction, SIG_IGN, setAction } from '../linux/signal-action.ts'
 import { SignalPipe } from '../linux/signal-pipe.ts'
-import { must, OpenFile, sys } from '../linux/sys.ts'
+import { must, OpenFile, readLink, sys } from '../linux/sys.ts'
 import { Foreground, FORWARDED, forwardEarly } from './foreground.ts'
 import { connectTo, findKept, NAME, Place } from './kept-places.ts'
 import { Modes } from './modes.ts'
@@ -46,11 +47,15 @@ function startKeeper(pty: Pty, place: Place, root: number): void {
   // A terminal that goes away tells all of its foreground group, which the new process is in until it leaves the session.
   const before = setAction(SIGHUP, SIG_IGN)
   const inside = Bun.main.startsWith('/$bunfs/')
-  const program = inside ? [process.execPath] : [process.execPath, '--no-env-file', '--config=/dev/null', Bun.main]
+  // Not what the runtime noted at its start: an executable that starts frozen had another name then.
+  const link = readLink(AT_FDCWD, '/proc/self/exe')
+  const executable = typeof link === 'number' ? process.execPath : textOf(link)
+  const program = inside ? [executable] : [executable, '--no-env-file', '--config=/dev/null', Bun.main]
   Bun.spawn([...program, '--keep-terminal', place.path], {
     stdio: ['ignore', 'ignore', 'ignore', pty.master, pty.slave, place.listener, ended.fd],
     detached: true,
     cwd: '/',
+    env: environment(),
   }).unref()
   putAction(SIGHUP, before)
   place.handOn()
@@ -193,8 +198,8 @@ class Keeper {
   #takeBack(): void {
     if (this.#guest < 0) return
     sys('write', this.#guest, TAKEN, TAKEN.length)
-    const end = performance.now() + HANDOVER_ms
-    for (let left = HANDOVER_ms; left > 0; left = Math.ceil(end - performance.now()))
+    const end = now_ms() + HANDOVER_ms
+    for (let left = HANDOVER_ms; left > 0; left = Math.ceil(end - now_ms()))
       if (poll([{ fd: this.#guest, events: POLLIN }], left)[0] !== 0 && !this.#hear()) break
     this.#dismiss()
   }

@@ -1,6 +1,7 @@
 // Where terminals that are kept can be asked for: sockets in a directory of the user alone, named after the pid of the root.
 import { BardoError } from '../base/errors.ts'
 import { textOf } from '../base/bytes.ts'
+import { environment } from '../base/run.ts'
 import { AF_UNIX, AT_FDCWD, ENOENT, ESRCH, SOCK_CLOEXEC, SOCK_SEQPACKET } from '../linux/constants.ts'
 import { unixAddress } from '../linux/send-file.ts'
 import { must, readDirectory, readFile, refusal, statOf, sys } from '../linux/sys.ts'
@@ -17,7 +18,7 @@ const BACKLOG = 16
 /** The directory. Throws `refused` where it cannot be, or is not, ours alone. */
 export function runtimeDirectory(): string {
   const uid = sys('geteuid')
-  const base = Bun.env['XDG_RUNTIME_DIR'] || (uid === 0 ? '/run' : undefined)
+  const base = environment()['XDG_RUNTIME_DIR'] || (uid === 0 ? '/run' : undefined)
   if (base === undefined || !base.startsWith('/'))
     throw new BardoError('refused', 'there is no private directory for the socket of a terminal', {
       why: 'XDG_RUNTIME_DIR is not set',

@@ -1,6 +1,7 @@
 // The memory of the tasks as steps: what a child has by birth is kept, what differs is unmapped, mapped and filled.
 // It is long: what is kept decides what is unmapped, mapped and filled, and the vdso takes part in each.
 import { BardoError, type Report } from '../base/errors.ts'
+import { perRun } from '../base/run.ts'
 import type { mm_entry, vma_entry } from '../image/messages/mm.ts'
 import {
   MADV_DONTNEED,
@@ -474,14 +475,11 @@ const sameFields = (a: mm_entry, b: mm_entry): boolean =>
   a.mm_saved_auxv.length === b.mm_saved_auxv.length &&
   a.mm_saved_auxv.every((word, index) => word === b.mm_saved_auxv[index])
 
-let vdsoBytes: Uint8Array | undefined
-
 /** Our own vdso, which the kernel maps into every process alike; empty on a machine without one. */
-function ownVdso(): Uint8Array {
+const ownVdso = perRun(() => {
   const vdso = ownSpecial().find(map => map.path === '[vdso]')
-  vdsoBytes ??= vdso === undefined ? new Uint8Array() : bytesAt(vdso.start, vdso.end - vdso.start).slice()
-  return vdsoBytes
-}
+  return vdso === undefined ? new Uint8Array() : bytesAt(vdso.start, vdso.end - vdso.start).slice()
+})
 
 /** Walks sorted runs once, in the order of the mappings. */
 class Cursor {

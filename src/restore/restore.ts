@@ -4,6 +4,7 @@ import { bytesOf } from '../base/bytes.ts'
 import { log } from '../base/log.ts'
 import type { RestoreOptions } from '../base/options.ts'
 import { progress } from '../base/progress.ts'
+import { now_ms } from '../base/run.ts'
 import { ImageDirectory } from '../image/directory.ts'
 import { ImageWriter } from '../image/writer.ts'
 import { AT_FDCWD, O_CLOEXEC, O_CREAT, O_EXCL, O_WRONLY } from '../linux/constants.ts'
@@ -30,7 +31,7 @@ export type Restored = { readonly text: string } | { readonly status: number }
  * Throws a BardoError; nothing is left then.
  */
 export async function restore(asked: RestoreOptions, isRunning: () => Promise<void>): Promise<Restored> {
-  const times: Times = { start: performance.now(), forked: 0, end: 0 }
+  const times: Times = { start: now_ms(), forked: 0, end: 0 }
   using opened = openChoice(asked)
   const { program, used, groups, chosen, options } = prepare(asked, opened)
   using _chosen = chosen
@@ -44,7 +45,7 @@ export async function restore(asked: RestoreOptions, isRunning: () => Promise<vo
   // What could go wrong about a keeper goes wrong before there is a tree.
   const keeper = chosen.isKept ? await import('./keeper.ts') : undefined
   using place = keeper && new keeper.Place(program.root)
-  times.forked = performance.now()
+  times.forked = now_ms()
   // Before the tree: behind it there is nothing left that could fail the restore and leave the tree.
   if (options.pidfile !== undefined) writePidfile(options.pidfile, program.root)
   try {
@@ -54,7 +55,7 @@ export async function restore(asked: RestoreOptions, isRunning: () => Promise<vo
     if (options.pidfile !== undefined) sys('unlinkat', AT_FDCWD, options.pidfile, 0)
     throw error
   }
-  times.end = performance.now()
+  times.end = now_ms()
   if (!options.detached && keeper === undefined) foreground?.begin(program.root)
   log.info(() => `Restored process ${program.root}`)
   try {
@@ -108,7 +109,7 @@ type Prepared = {
 function prepare(asked: RestoreOptions, opened: Chosen): Prepared {
   progress.stage('reading images')
   const report = new Report()
-  const images = new ImageDirectory(asked.imagesFd)
+  using images = new ImageDirectory(asked.imagesFd)
   const image = loadImage(images, report)
   report.throwIfAny('cannot restore the tree')
   const { chosen, options: wanted } = openForJob(image, images, asked) ??

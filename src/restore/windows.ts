@@ -1,4 +1,5 @@
 // The windows of a restored tree are new ones: their programs hear of it.
+import { now_ms } from '../base/run.ts'
 import { isTerminal, readWinsize } from '../kinds/tty/device.ts'
 import { SIGWINCH } from '../linux/constants.ts'
 import { poll } from '../linux/poll.ts'
@@ -34,8 +35,8 @@ export function announceWindows(terminals: readonly Used[], root: number, groups
 
 /** Waits, not for ever, until the process sleeps. */
 function awaitQuiet(pid: number): void {
-  const end = performance.now() + QUIET_ms
-  while (performance.now() < end) {
+  const end = now_ms() + QUIET_ms
+  while (now_ms() < end) {
     const stat = readFile(-100, `/proc/${pid}/stat`, [2, 3])
     if (stat === undefined) return
     const { state } = parseStat(stat)

@@ -3,6 +3,7 @@
 import { BardoError } from '../base/errors.ts'
 import { interrupted } from '../base/interrupt.ts'
 import { log } from '../base/log.ts'
+import { now_ms } from '../base/run.ts'
 import {
   AT_FDCWD,
   EINTR,
@@ -244,7 +245,7 @@ export class StoppedTree {
   #undo: (() => void)[] = []
 
   constructor(timeout_ms: number) {
-    this.#deadline = performance.now() + timeout_ms
+    this.#deadline = now_ms() + timeout_ms
   }
 
   /** Stops the tree under `root`: parents before children, so that no child is born behind us. */
@@ -361,7 +362,7 @@ export class StoppedTree {
     for (let naps = 0; ;) {
       const stop = waitFor(tid, true)
       if (stop === undefined) {
-        if (performance.now() > this.#deadline) {
+        if (now_ms() > this.#deadline) {
           const state = readState(tid) ?? 'X'
           throw new BardoError('refused', `task ${tid} did not stop in time`, {
             why: `it is in state ${state}${state === 'D' ? ': it waits for a disk or a network file system' : ''}`,

@@ -3,6 +3,7 @@
 import { BardoError } from '../../base/errors.ts'
 import { progress } from '../../base/progress.ts'
 import { interrupted } from '../../base/interrupt.ts'
+import { once } from '../../base/run.ts'
 import type { pagemap_entry } from '../../image/messages/mm.ts'
 import type { ImageWriter } from '../../image/writer.ts'
 import { AT_FDCWD, O_CLOEXEC, O_RDONLY, PAGE_SIZE, PROT_READ } from '../../linux/constants.ts'
@@ -126,7 +127,7 @@ const IOV_MAX = 1024
 /** Room in the scratch memory for two calls' worth of iovecs. */
 export const SCRATCH_FOR_PAGES = 2 * IOV_MAX * 16 + 8192
 
-let buffer: Arena | undefined
+const buffer = once(() => new Arena(BUFFER_SIZE))
 
 /** Copies runs that the process cannot or need not write itself. /proc/PID/mem reads through any protection. */
 function copyThroughUs(
@@ -135,13 +136,13 @@ function copyThroughUs(
   file: number,
 ): void {
   if (runs.length === 0) return
-  buffer ??= new Arena(BUFFER_SIZE)
+  const { address } = buffer()
   using mem = new OpenFile(must('openat', AT_FDCWD, `/proc/${pid}/mem`, O_RDONLY | O_CLOEXEC))
   let filled = 0
   let offset = runs[0]!.offset
   const flush = (): void => {
     for (let done = 0; done < filled;) {
-      const n = syscall(NR.pwrite64, file, buffer!.address + done, filled - done, offset + done)
+      const n = syscall(NR.pwrite64, file, address + done, filled - done, offset + done)
       if (n <= 0) throw writeError(n)
       done += n
     }
@@ -156,7 +157,7 @@ function copyThroughUs(
     for (let at = run.start; at < run.end;) {
       if (filled === BUFFER_SIZE) flush()
       const part = Math.min(run.end - at, BUFFER_SIZE - filled)
-      const n = syscall(NR.pread64, mem.fd, buffer.address + filled, part, at)
+      const n = syscall(NR.pread64, mem.fd, address + filled, part, at)
       if (n <= 0) throw refusal('pread64', n, `/proc/${pid}/mem`, part, at)
       at += n
       filled += n

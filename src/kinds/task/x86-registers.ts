@@ -1,5 +1,6 @@
 // General registers, FPU and vector state, and TLS descriptors of an x86-64 thread.
 import { BardoError } from '../../base/errors.ts'
+import { perRun } from '../../base/run.ts'
 import type { user_desc_t, user_x86_fpregs_entry, user_x86_regs_entry } from '../../image/messages/arch/x86.ts'
 import { REG, REG_COUNT, type Registers } from '../../linux/arch/x86-64.ts'
 import { cpuid } from '../../linux/arch/cpuid.ts'
@@ -11,8 +12,10 @@ const CS_32BIT = 0x23n
  * The bytes are kept, and must not change.
  */
 function remembering<T>(count: number, make: (bytes: Uint8Array) => T): (bytes: Uint8Array) => T {
-  const met: { readonly bytes: Uint8Array; readonly made: T }[] = []
+  // Of one run: where components are, and which there are, is the processor's.
+  const memory = perRun((): { readonly bytes: Uint8Array; readonly made: T }[] => [])
   return bytes => {
+    const met = memory()
     const known = met.find(one => Buffer.compare(one.bytes, bytes) === 0)
     if (known !== undefined) return known.made
     const made = make(bytes)
@@ -59,15 +62,16 @@ const LEGACY_BITS = 0b11n
 const NAMED_BITS = NAMED.reduce((bits, { bit }) => bits | (1n << BigInt(bit)), LEGACY_BITS)
 
 type Component = { readonly offset: number; readonly size: number }
-const components = new Map<number, Component | undefined>()
+const components = perRun(() => new Map<number, Component | undefined>())
 
 /** Where component `bit` is on this processor; undefined where there is none. */
 function component(bit: number): Component | undefined {
-  if (!components.has(bit)) {
+  const known = components()
+  if (!known.has(bit)) {
     const { eax, ebx } = cpuid(0xd, bit)
-    components.set(bit, eax === 0 ? undefined : { offset: ebx, size: eax })
+    known.set(bit, eax === 0 ? undefined : { offset: ebx, size: eax })
   }
-  return components.get(bit)
+  return known.get(bit)
 }
 
 /** Threads that wait in the same call mostly have the same. */
@@ -107,11 +111,12 @@ function fpregsOf(xstate: Uint8Array): user_x86_fpregs_entry {
  */
 export function xstateFromImage(entry: user_x86_fpregs_entry, where: string): Uint8Array {
   // Equal ones of an image are one object.
-  if (lastXstate?.entry !== entry) lastXstate = { entry, xstate: xstateOf(entry, where) }
-  return lastXstate.xstate
+  const last = lastXstate()
+  if (last.entry !== entry) Object.assign(last, { entry, xstate: xstateOf(entry, where) })
+  return last.xstate!
 }
 
-let lastXstate: { readonly entry: user_x86_fpregs_entry; readonly xstate: Uint8Array } | undefined
+const lastXstate = perRun((): { entry?: user_x86_fpregs_entry; xstate?: Uint8Array } => ({}))
 
 function xstateOf(entry: user_x86_fpregs_entry, where: string): Uint8Array {
   const { eax: low, ecx: size, edx: high } = cpuid(0xd, 0)

@@ -1,5 +1,6 @@
 // Who acts on a terminal: we at once, where a dump puts back what it took out to read it; or the program of a restore.
 import { BardoError } from '../../base/errors.ts'
+import { now_ms } from '../../base/run.ts'
 import { EAGAIN, EINTR, POLLIN, POLLOUT } from '../../linux/constants.ts'
 import { must, refusal, sys } from '../../linux/sys.ts'
 import type { Slot } from '../../program/program.ts'
@@ -46,7 +47,7 @@ export const atOnce: Hands<number> = {
     for (const piece of pieces(bytes)) writeAll(file, piece)
   },
   takeByte(file) {
-    for (const until = performance.now() + PATIENCE_MS; performance.now() < until;) {
+    for (const until = now_ms() + PATIENCE_MS; now_ms() < until;) {
       if ((pollFile(file, POLLIN, PATIENCE_MS) & POLLIN) === 0) break
       const got = readSome(file, 1)
       if (typeof got !== 'number') return

@@ -1,4 +1,5 @@
 // The cpuid instruction, for what no file tells: where the components of the XSAVE area are.
+import { once } from '../../base/run.ts'
 import { Arena, loadCode, machineCode } from '../ffi.ts'
 
 // rdi: u32 leaf, subleaf, then the places of eax, ebx, ecx, edx.
@@ -15,15 +16,13 @@ const CODE = machineCode(
   'c3', // ret
 )
 
-let run: ((address: number) => void) | undefined
-let arena: Arena | undefined
+const loaded = once(() => ({ run: loadCode(CODE), arena: new Arena(4096) }))
 
 export function cpuid(leaf: number, subleaf: number): { eax: number; ebx: number; ecx: number; edx: number } {
-  run ??= loadCode(CODE)
-  arena ??= new Arena(4096)
+  const { run, arena } = loaded()
   arena.view.setUint32(0, leaf, true)
   arena.view.setUint32(4, subleaf, true)
   run(arena.address)
-  const word = (at: number): number => arena!.view.getUint32(at, true)
+  const word = (at: number): number => arena.view.getUint32(at, true)
   return { eax: word(8), ebx: word(12), ecx: word(16), edx: word(20) }
 }

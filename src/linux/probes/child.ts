@@ -3,6 +3,7 @@
 import { loadCode, bytesAt, machineCode } from '../ffi.ts'
 import { bytesOf } from '../../base/bytes.ts'
 import { BardoError } from '../../base/errors.ts'
+import { once } from '../../base/run.ts'
 import { EINTR } from '../constants.ts'
 import { NR, type CallName } from '../nr.ts'
 import { must, scratch, sys } from '../sys.ts'
@@ -52,7 +53,7 @@ const CODE = machineCode(
   '415d415c5bc3', // pop r13; pop r12; pop rbx; ret
 )
 
-let entry: ((address: number) => void) | undefined
+const entry = once(() => loadCode(CODE))
 
 /** The result of an earlier call, as an argument of a later one. */
 export type Result = { readonly of: number }
@@ -121,11 +122,10 @@ export class Child {
 
   /** Starts the child; its pid, or `-errno`. */
   start(): number {
-    entry ??= loadCode(CODE)
     const first = this.#memory + TABLE_AT
     this.#view.setBigUint64(16, BigInt(first), true)
     this.#view.setBigUint64(24, BigInt(first + this.#calls * ENTRY_SIZE), true)
-    entry(this.#memory)
+    entry()(this.#memory)
     const pid = Number(this.#view.getBigInt64(8, true))
     this.#pid = Math.max(0, pid)
     return pid

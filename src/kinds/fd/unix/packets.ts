@@ -1,6 +1,7 @@
 // What is in the queue of a unix socket: saved without being taken out, and sent again to a new one. Packets of
 // datagram and packet sockets keep their borders; a stream is saved in pieces of any length.
 import { BardoError } from '../../../base/errors.ts'
+import { once } from '../../../base/run.ts'
 import type { sk_packet_entry } from '../../../image/messages/sockets.ts'
 import {
   EAGAIN,
@@ -75,7 +76,7 @@ class Window {
   }
 }
 
-let window: Window | undefined
+const windows = once(() => new Window())
 
 const peekFrom = (fd: number, offset: number): void =>
   void must('setsockopt', fd, SOL_SOCKET, SO_PEEK_OFF, wordBytes(offset), 4)
@@ -87,7 +88,7 @@ const peekFrom = (fd: number, offset: number): void =>
 export function savePackets(view: FileView, socket: UnixSocket): void {
   const { ours, id } = view
   if (socket.type === SOCK_STREAM && socket.rqueue === 0) return
-  window ??= new Window()
+  const window = windows()
   peekFrom(ours, 0)
   try {
     if (socket.type === SOCK_STREAM) saveStream(view, window, socket.rqueue)
