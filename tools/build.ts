@@ -1,10 +1,11 @@
 // `npm run build`: makes dist/bardo, one executable with the runtime in it.
 // A link or a copy of it called `criu` behaves as criu.
-import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { FREEZE_OPTIONS, RUNTIME_OPTIONS, WITHOUT_DIRECTORY } from './runtime-options.ts'
 import { setStart } from './start.ts'
-import { trained } from './training.ts'
+import { alwaysWritten, trained } from './training.ts'
+import { populate } from './written.ts'
 
 const root = join(import.meta.dir, '..')
 const directory = join(root, 'dist')
@@ -37,11 +38,20 @@ if (!result.success) {
   rmSync(fresh, { force: true })
   process.exit(1)
 }
-const frozen = await trained(fresh, FREEZE_OPTIONS).catch((error: unknown) => {
-  console.log(
-    `It will start slowly, since it cannot be tried out here: ${error instanceof Error ? error.message : String(error)}`,
-  )
-})
-setStart(fresh, { variables: RUNTIME_OPTIONS, directory: WITHOUT_DIRECTORY, ...(frozen && { frozen }) })
+const start = { variables: RUNTIME_OPTIONS, directory: WITHOUT_DIRECTORY }
+const trial = `${fresh}.trial`
+try {
+  const frozen = await trained(fresh, FREEZE_OPTIONS)
+  copyFileSync(fresh, trial)
+  setStart(trial, { ...start, frozen })
+  const advice = populate(await alwaysWritten(trial, frozen))
+  setStart(fresh, { ...start, frozen: { ...frozen, advice: [...frozen.advice, ...advice] } })
+} catch (error) {
+  // Where nothing can be dumped or restored, an executable can still be built.
+  console.log(`dist/bardo will start slowly: ${error instanceof Error ? error.message : String(error)}`)
+  setStart(fresh, start)
+} finally {
+  rmSync(trial, { force: true })
+}
 renameSync(fresh, outfile)
 console.log(`dist/bardo: ${(statSync(outfile).size / 1e6).toFixed(0)} MB`)

@@ -1,15 +1,17 @@
 // What the process whose memory an executable starts from does before: it dumps and restores, until what runs often has been compiled
 // (src/cli/freeze.ts). What it works on are processes of programs that every machine has.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ESRCH, SIGKILL, SIGSTOP } from '../src/linux/constants.ts'
 import { sys } from '../src/linux/sys.ts'
 import { resume, trySeize, waitFor } from '../src/tracee/ptrace.ts'
 import { freeze, STACK_BYTES, type Frozen } from './freeze.ts'
+import { runWatched } from './written.ts'
 
 /** Functions are compiled from some thousand calls on, the thresholds in tools/runtime-options.ts: later rounds bring nothing. */
 const ROUNDS = 12
+const ROUNDS_AFTER = 2
 const PATIENCE_ms = 10_000
 /** Descriptors that are taken when it starts, so that the runtime's own have numbers that are free wherever it is thawed. */
 const FIRST_OF_RUNTIME = 200
@@ -72,57 +74,43 @@ async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string
   }
 }
 
-type Load = {
-  readonly command: readonly string[]
-  /** Options of dump and of restore. */
-  readonly options: readonly string[]
-}
+/** What it works on: an idle process; a tree with pipes. */
+const LOADS = [
+  ['sleep', '1000'],
+  ['sh', '-c', 'sleep 1000 | sleep 1000 & sleep 1000 >/dev/null & wait'],
+] as const
 
-/** An idle process; a tree with pipes. */
-const LOADS: readonly Load[] = [
-  { command: ['sleep', '1000'], options: [] },
-  { command: ['sh', '-c', 'sleep 1000 | sleep 1000 & sleep 1000 >/dev/null & wait'], options: [] },
-]
+/** Runs a command line of Bardo; its exit status. Without words, only what has ended is reaped. */
+type Run = (...words: readonly string[]) => Promise<number>
 
-async function until(is: () => boolean, meanwhile: () => Promise<unknown>): Promise<void> {
-  for (const end = performance.now() + PATIENCE_ms; !is();) {
-    if (performance.now() > end) throw new Error('a process of the training did not do what it should')
-    await meanwhile()
-    await Bun.sleep(2)
-  }
-}
-
-/** Dumps and restores `load` again and again. */
-async function train(candidate: Candidate, { command, options }: Load, directory: string): Promise<void> {
-  mkdirSync(directory)
-  const child = Bun.spawn(['setsid', ...command], {
-    stdio: ['ignore', 'ignore', 'ignore'],
-    env: { PATH: process.env['PATH'] },
-    cwd: '/',
-  })
-  const { pid } = child
-  const common = ['--images-dir', directory, '--log-file', 'log', ...options]
+/** Dumps and restores a process of `command`, `rounds` times. */
+async function dumpAndRestore(run: Run, command: readonly string[], rounds: number): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'bardo-training-'))
+  const { pid } = Bun.spawn(['setsid', ...command], { stdio: ['ignore', 'ignore', 'ignore'], cwd: '/' })
   const must = async (...words: string[]): Promise<void> => {
-    const status = await candidate.run(...words, ...common)
-    if (status !== 0) throw new Error(`${words[0]} failed in the training`)
+    const status = await run(...words, '--images-dir', directory, '--log-file', 'log')
+    if (status !== 0) throw new Error(`${words[0]} failed with status ${status}`)
+  }
+  const untilGone = async (): Promise<void> => {
+    for (const end = performance.now() + PATIENCE_ms; sys('kill', -pid, 0) !== -ESRCH;) {
+      if (performance.now() > end) throw new Error(`process group ${pid} does not end`)
+      await run()
+      await Bun.sleep(2)
+    }
   }
   try {
-    await Bun.sleep(100)
-    for (let round = 0; round < ROUNDS; round++) {
+    // It leads a session only when setsid has run.
+    while (sys('getsid', pid) !== pid) await Bun.sleep(1)
+    for (let round = 0; round < rounds; round++) {
       await must('dump', '--tree', String(pid), '--leave-running')
       await must('dump', '--tree', String(pid))
-      await until(
-        () => sys('kill', -pid, 0) === -ESRCH,
-        () => candidate.run(),
-      )
+      await untilGone()
       await must('restore', '--restore-detached')
     }
   } finally {
     sys('kill', -pid, SIGKILL)
-    await until(
-      () => sys('kill', -pid, 0) === -ESRCH,
-      () => candidate.run(),
-    )
+    await untilGone()
+    rmSync(directory, { recursive: true, force: true })
   }
 }
 
@@ -131,12 +119,24 @@ async function train(candidate: Candidate, { command, options }: Load, directory
  * Throws where that cannot be done: without the right to dump and restore, or where personalities may not be set.
  */
 export async function trained(executable: string, environment: Readonly<Record<string, string>>): Promise<Frozen> {
-  const directory = mkdtempSync(join(tmpdir(), 'bardo-training-'))
-  try {
-    await using candidate = new Candidate(executable, environment)
-    for (const [index, load] of LOADS.entries()) await train(candidate, load, join(directory, String(index)))
-    return await candidate.freeze()
-  } finally {
-    rmSync(directory, { recursive: true, force: true })
+  await using candidate = new Candidate(executable, environment)
+  const run: Run = (...words) => candidate.run(...words)
+  for (const load of LOADS) await dumpAndRestore(run, load, ROUNDS)
+  // Not at the end: what is made first after a collection goes over the whole heap in search of room.
+  await candidate.run('--collect')
+  for (const load of LOADS) await dumpAndRestore(run, load, ROUNDS_AFTER)
+  return await candidate.freeze()
+}
+
+/** The pages that `executable`, which starts from `frozen`, writes to in a dump and in a restore alike. */
+export async function alwaysWritten(executable: string, frozen: Frozen): Promise<ReadonlySet<number>> {
+  const written = new Map<string, ReadonlySet<number>>()
+  const run: Run = (...words) => {
+    if (words.length === 0) return Promise.resolve(0)
+    const { status, pages } = runWatched([executable, ...words], [...frozen.parts, ...frozen.ownParts])
+    written.set(words[0]!, pages)
+    return Promise.resolve(status)
   }
+  await dumpAndRestore(run, LOADS[0], 1)
+  return written.get('dump')!.intersection(written.get('restore')!)
 }

@@ -59,7 +59,10 @@ function reap(): void {
   while (sys('wait4', -1, 0, WALL | WNOHANG, 0) > 0) continue
 }
 
-/** Runs the lines of standard input, words separated by tabs, and answers each with its status. What a run leaves open is closed. */
+/**
+ * Runs the lines of standard input, words separated by tabs, and answers each with its status. What a run leaves open is
+ * closed. The line `--collect` has garbage collected.
+ */
 async function tryOut(run: (words: readonly string[]) => Promise<number>): Promise<void> {
   // What a tree that was killed leaves comes to us, and not to an init that may take its time.
   must('prctl', PR_SET_CHILD_SUBREAPER, 1)
@@ -67,8 +70,10 @@ async function tryOut(run: (words: readonly string[]) => Promise<number>): Promi
   for (let line = readLine(); line !== undefined; line = readLine()) {
     reap()
     beginRun({ environment: {}, clock_ms: monotonic_ms })
+    let status = 0
+    if (line === '--collect') Bun.gc(true)
     // An empty line asks for the reaping alone.
-    const status = line === '' ? 0 : await run(line.split(SEPARATOR))
+    else if (line !== '') status = await run(line.split(SEPARATOR))
     for (const fd of ownDescriptors()) if (!before.has(fd)) sys('close', fd)
     write(STDOUT, `${status} ${now_ms().toFixed(2)}\n`)
   }
@@ -103,7 +108,6 @@ export async function freeze(run: (words: readonly string[]) => Promise<number>)
   await tryOut(run)
   if (scratch.mark() !== 0) throw new BardoError('bug', 'a run has left scratch memory taken')
   beginRun({ environment: environment(), clock_ms: monotonic_ms })
-  Bun.gc(true)
   sys('kill', sys('getpid'), SIGSTOP)
   const called = stringsOf('/proc/self/cmdline')
   const told = stringsOf('/proc/self/environ')
