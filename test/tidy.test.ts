@@ -100,6 +100,22 @@ describe('tidy', () => {
     none(findings)
   })
 
+  // The executable starts from memory of its build (docs/decisions/frozen-start.md).
+  test('modules remember nothing of a run but through base/run.ts', () => {
+    const findings: string[] = []
+    const told = /\bperformance\.|\bBun\.env\b|\bprocess\.env\b|\bcrypto\.|\bMath\.random\b/
+    for (const { path, text, isTest } of sources) {
+      if (isTest || path === 'src/base/run.ts') continue
+      for (const [index, line] of text.split('\n').entries()) {
+        // What decode.ts keeps is of one call.
+        if (/^(export )?(let|var) /.test(line) && path !== 'src/image/decode.ts')
+          findings.push(`${path}:${index + 1}: a variable of the module: use perRun, or once`)
+        if (told.test(line)) findings.push(`${path}:${index + 1}: what the runtime knows is of its own start`)
+      }
+    }
+    none(findings)
+  })
+
   test('names say what is inside', () => {
     const findings: string[] = []
     for (const { path } of all) {

@@ -1,19 +1,18 @@
-// `npm run build`: makes dist/bardo, one executable with the runtime in it.
+// `npm run build`: makes dist/bardo, or the file that is named behind it, one executable with the runtime in it.
 // A link or a copy of it called `criu` behaves as criu.
 import { copyFileSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { FREEZE_OPTIONS, RUNTIME_OPTIONS, WITHOUT_DIRECTORY } from './runtime-options.ts'
 import { setStart } from './start.ts'
 import { alwaysWritten, trained } from './training.ts'
 import { populate } from './written.ts'
 
 const root = join(import.meta.dir, '..')
-const directory = join(root, 'dist')
-const outfile = join(directory, 'bardo')
+const outfile = resolve(process.argv[2] ?? join(root, 'dist/bardo'))
 // Made beside and moved into place: whoever runs the old one meanwhile keeps a whole one.
-const fresh = join(directory, `bardo.${process.pid}`)
+const fresh = `${outfile}.${process.pid}`
 
-mkdirSync(directory, { recursive: true })
+mkdirSync(dirname(outfile), { recursive: true })
 const result = await Bun.build({
   entrypoints: [join(root, 'src/cli/main.ts')],
   target: 'bun',
@@ -48,10 +47,10 @@ try {
   setStart(fresh, { ...start, frozen: { ...frozen, advice: [...frozen.advice, ...advice] } })
 } catch (error) {
   // Where nothing can be dumped or restored, an executable can still be built.
-  console.log(`dist/bardo will start slowly: ${error instanceof Error ? error.message : String(error)}`)
+  console.log(`${outfile} will start slowly: ${error instanceof Error ? error.message : String(error)}`)
   setStart(fresh, start)
 } finally {
   rmSync(trial, { force: true })
 }
 renameSync(fresh, outfile)
-console.log(`dist/bardo: ${(statSync(outfile).size / 1e6).toFixed(0)} MB`)
+console.log(`${outfile}: ${(statSync(outfile).size / 1e6).toFixed(0)} MB`)

@@ -34,10 +34,11 @@ export type Part = {
   readonly offset?: { readonly inFrozen: number } | { readonly inFile: number }
 }
 
-/** What cpuid answers to a leaf: the bits that have to be there. */
+/** Bits of what cpuid answers to a leaf. */
 export type Feature = {
   readonly leaf: number
   readonly subleaf: number
+  readonly eax: number
   readonly ebx: number
   readonly ecx: number
   readonly edx: number
@@ -60,23 +61,49 @@ export type Frozen = {
 // xor ecx, ecx; xgetbv; mov [rdi], eax; ret
 const XGETBV = machineCode('31c9', '0f01d0', '8907', 'c3')
 
+const bits = (...numbers: number[]): number => numbers.reduce((all, bit) => all | (1 << bit), 0)
+
 /**
- * What code that was made for this processor may use: all of the feature bits of leaves 1, 7 and 0x80000001 (Intel SDM,
- * volume 2, CPUID), and the state that the kernel keeps (XCR0). The other bits of leaf 1 tell processors apart, and
- * bit 27 of its ecx (OSXSAVE) that there is an XCR0.
+ * The bits that stand for instructions (Intel SDM, volume 2, CPUID; AMD APM, volume 3, appendix E). The others tell of the
+ * machine, such as mitigations or that it is a virtual one, and code does not depend on them.
  */
+const INSTRUCTIONS: readonly Feature[] = [
+  // SSE3 to SSE4.2, PCLMUL, FMA, CX16, MOVBE, POPCNT, AES, XSAVE, AVX, F16C, RDRAND; CX8, CMOV, CLFLUSH, MMX, FXSR, SSE, SSE2.
+  {
+    leaf: 1,
+    subleaf: 0,
+    eax: 0,
+    ebx: 0,
+    ecx: bits(0, 1, 9, 12, 13, 19, 20, 22, 23, 25, 26, 27, 28, 29, 30),
+    edx: bits(8, 15, 19, 23, 24, 25, 26),
+  },
+  // FSGSBASE, BMI1, HLE, AVX2, BMI2, RTM, RDSEED, ADX, CLFLUSHOPT, CLWB, SHA, and what there is of AVX-512 and AMX.
+  {
+    leaf: 7,
+    subleaf: 0,
+    eax: 0,
+    ebx: bits(0, 3, 4, 5, 8, 11, 16, 17, 18, 19, 21, 23, 24, 26, 27, 28, 29, 30, 31),
+    ecx: bits(1, 5, 6, 8, 9, 10, 11, 12, 14, 22, 27, 28),
+    edx: bits(2, 3, 8, 14, 22, 23, 24, 25),
+  },
+  // AVX-VNNI, AVX512-BF16, AVX-IFMA; AVX-VNNI-INT8, AVX-NE-CONVERT.
+  { leaf: 7, subleaf: 1, eax: bits(4, 5, 23), ebx: 0, ecx: 0, edx: bits(4, 5) },
+  // LAHF, LZCNT, SSE4A, PREFETCHW, XOP, FMA4, TBM.
+  { leaf: 0x8000_0001, subleaf: 0, eax: 0, ebx: 0, ecx: bits(0, 5, 6, 8, 11, 16, 21), edx: 0 },
+]
+
+/** What code that was made on this processor may use: instructions, and the state that the kernel keeps (XCR0). */
 function processorHere(): Frozen['processor'] {
   const arena = new Arena(PAGE)
   loadCode(XGETBV)(arena.address)
   const xcr0 = arena.view.getUint32(0, true)
   arena.unmap()
-  const [basic, extended, amd] = [cpuid(1, 0), cpuid(7, 0), cpuid(0x8000_0001, 0)]
-  const features = [
-    { leaf: 1, subleaf: 0, ebx: 0, ecx: basic.ecx, edx: basic.edx },
-    { leaf: 7, subleaf: 0, ebx: extended.ebx, ecx: extended.ecx, edx: extended.edx },
-    { leaf: 0x8000_0001, subleaf: 0, ebx: 0, ecx: amd.ecx, edx: amd.edx },
-  ]
-  return { xcr0, features }
+  const features = INSTRUCTIONS.map(({ leaf, subleaf, eax, ebx, ecx, edx }) => {
+    const here = cpuid(leaf, subleaf)
+    return { leaf, subleaf, eax: eax & here.eax, ebx: ebx & here.ebx, ecx: ecx & here.ecx, edx: edx & here.edx }
+  })
+  const isAny = ({ eax, ebx, ecx, edx }: Feature): boolean => (eax | ebx | ecx | edx) !== 0
+  return { xcr0, features: features.filter(isAny) }
 }
 
 type Span = { readonly start: number; readonly end: number; readonly prot: number }

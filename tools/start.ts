@@ -28,7 +28,7 @@ const [AT_FDCWD, O_CLOEXEC] = [-100, 0o2000000]
 const ARCH_SET_FS = 0x1002
 const ENOENT = 2
 const PATH_MAX = 4096
-const [PART_SIZE, ADVICE_SIZE, FEATURE_SIZE] = [32, 24, 20]
+const [PART_SIZE, ADVICE_SIZE, FEATURE_SIZE] = [32, 24, 24]
 /** Whoever sets a variable of the runtime means it to be heeded, which only the runtime's own start does. */
 const VARIABLE_OF_RUNTIME = [...new TextEncoder().encode('BUN_')]
 const OUT_OF_MEMORY = 'bardo: out of memory\n'
@@ -79,14 +79,17 @@ function putThaw(code: Code, frozen: Frozen, base: number): void {
     .put(0x41, 0x8b, 0x45, 0x00) // mov eax, [r13]: leaf
     .put(0x41, 0x8b, 0x4d, 0x04) // mov ecx, [r13+4]: subleaf
     .put(0x0f, 0xa2) // cpuid
-    .put(0x41, 0x23, 0x5d, 0x08) // and ebx, [r13+8]
-    .put(0x41, 0x3b, 0x5d, 0x08) // cmp ebx, [r13+8]
+    .put(0x41, 0x23, 0x45, 0x08) // and eax, [r13+8]
+    .put(0x41, 0x3b, 0x45, 0x08) // cmp eax, [r13+8]
     .jump(JNE, 'cold')
-    .put(0x41, 0x23, 0x4d, 0x0c) // and ecx, [r13+12]
-    .put(0x41, 0x3b, 0x4d, 0x0c) // cmp ecx, [r13+12]
+    .put(0x41, 0x23, 0x5d, 0x0c) // and ebx, [r13+12]
+    .put(0x41, 0x3b, 0x5d, 0x0c) // cmp ebx, [r13+12]
     .jump(JNE, 'cold')
-    .put(0x41, 0x23, 0x55, 0x10) // and edx, [r13+16]
-    .put(0x41, 0x3b, 0x55, 0x10) // cmp edx, [r13+16]
+    .put(0x41, 0x23, 0x4d, 0x10) // and ecx, [r13+16]
+    .put(0x41, 0x3b, 0x4d, 0x10) // cmp ecx, [r13+16]
+    .jump(JNE, 'cold')
+    .put(0x41, 0x23, 0x55, 0x14) // and edx, [r13+20]
+    .put(0x41, 0x3b, 0x55, 0x14) // cmp edx, [r13+20]
     .jump(JNE, 'cold')
     .put(0x49, 0x83, 0xc5, FEATURE_SIZE) // add r13, FEATURE_SIZE
     .refer(CMP_R13D, 'features end')
@@ -181,8 +184,8 @@ function putThaw(code: Code, frozen: Frozen, base: number): void {
     .put(text(OUT_OF_MEMORY))
     .label('features')
     .put(
-      ...frozen.processor.features.map(({ leaf, subleaf, ebx, ecx, edx }) =>
-        [leaf, subleaf, ebx, ecx, edx].flatMap(word32),
+      ...frozen.processor.features.map(({ leaf, subleaf, eax, ebx, ecx, edx }) =>
+        [leaf, subleaf, eax, ebx, ecx, edx].flatMap(word32),
       ),
     )
     .label('features end')

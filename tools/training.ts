@@ -3,8 +3,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ESRCH, SIGKILL, SIGSTOP } from '../src/linux/constants.ts'
-import { sys } from '../src/linux/sys.ts'
+import { AT_FDCWD, ESRCH, O_CLOEXEC, SIGKILL, SIGSTOP } from '../src/linux/constants.ts'
+import { must, OpenFile, sys } from '../src/linux/sys.ts'
 import { resume, trySeize, waitFor } from '../src/tracee/ptrace.ts'
 import { freeze, STACK_BYTES, type Frozen } from './freeze.ts'
 import { runWatched } from './written.ts'
@@ -26,7 +26,8 @@ class Candidate {
 
   constructor(executable: string, environment: Readonly<Record<string, string>>) {
     this.#executable = executable
-    const taken = Array.from({ length: FIRST_OF_RUNTIME - 3 }, () => 'ignore' as const)
+    using nothing = new OpenFile(must('openat', AT_FDCWD, '/dev/null', O_CLOEXEC))
+    const taken = Array.from({ length: FIRST_OF_RUNTIME - 3 }, () => nothing.fd)
     this.#process = Bun.spawn(
       ['sh', '-c', `ulimit -S -s ${STACK_BYTES / 1024} && exec "$@"`, 'sh', ...FIXED, executable, '--freeze'],
       { stdio: ['pipe', 'pipe', 'inherit', ...taken], env: { ...environment }, cwd: '/' },
@@ -74,6 +75,9 @@ async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string
   }
 }
 
+/** What passes through a process may stay in its memory: nothing of the builder's environment is to be in an executable. */
+const PLAIN = { PATH: '/usr/bin:/bin' }
+
 /** What it works on: an idle process; a tree with pipes. */
 const LOADS = [
   ['sleep', '1000'],
@@ -86,7 +90,7 @@ type Run = (...words: readonly string[]) => Promise<number>
 /** Dumps and restores a process of `command`, `rounds` times. */
 async function dumpAndRestore(run: Run, command: readonly string[], rounds: number): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'bardo-training-'))
-  const { pid } = Bun.spawn(['setsid', ...command], { stdio: ['ignore', 'ignore', 'ignore'], cwd: '/' })
+  const { pid } = Bun.spawn(['setsid', ...command], { stdio: ['ignore', 'ignore', 'ignore'], env: PLAIN, cwd: '/' })
   const must = async (...words: string[]): Promise<void> => {
     const status = await run(...words, '--images-dir', directory, '--log-file', 'log')
     if (status !== 0) throw new Error(`${words[0]} failed with status ${status}`)

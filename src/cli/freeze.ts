@@ -7,7 +7,7 @@ import { bytesOf, textOf } from '../base/bytes.ts'
 import { monotonic_ms } from '../linux/clock.ts'
 import { AT_FDCWD, PR_SET_CHILD_SUBREAPER, SIGSTOP, WALL, WNOHANG } from '../linux/constants.ts'
 import { Arena } from '../linux/ffi.ts'
-import { must, readFile, scratch, sys } from '../linux/sys.ts'
+import { must, readFile, readLink, scratch, sys } from '../linux/sys.ts'
 import { STDOUT, write } from './host.ts'
 import { KernelState, ownDescriptors } from './kernel-state.ts'
 // All that the commands load when they need it.
@@ -98,6 +98,9 @@ function startCold(words: readonly string[], environment: readonly string[]): ne
     const addresses = list.map(bytes => BigInt(arena.put(bytes)))
     return arena.put(new Uint8Array(BigUint64Array.of(...addresses, 0n).buffer))
   })
+  // By its own name, if it still has that: the kernel names the process after it.
+  const link = readLink(AT_FDCWD, '/proc/self/exe')
+  if (typeof link !== 'number') sys('execve', textOf(link), argv, envp)
   must('execve', '/proc/self/exe', argv, envp)
   throw new BardoError('bug', 'execve came back')
 }
