@@ -1,12 +1,26 @@
 // What the process whose memory an executable starts from does before: it dumps and restores, until what runs often has been compiled
 // (src/cli/freeze.ts). What it works on are processes of programs that every machine has.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { AT_FDCWD, ESRCH, O_CLOEXEC, SIGKILL, SIGSTOP } from '../src/linux/constants.ts'
+import {
+  AT_FDCWD,
+  ESRCH,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  O_CLOEXEC,
+  PROT_READ,
+  PROT_WRITE,
+  SIGKILL,
+  SIGSTOP,
+} from '../src/linux/constants.ts'
+import { MAP_LOWEST } from '../src/linux/arch/x86-64.ts'
 import { must, OpenFile, sys } from '../src/linux/sys.ts'
 import { resume, trySeize, waitFor } from '../src/tracee/ptrace.ts'
+import { executable } from '../src/program/spawn.ts'
+import { PAGE } from './elf.ts'
 import { freeze, STACK_BYTES, type Frozen } from './freeze.ts'
+import { Code, word32 } from './machine-code.ts'
 import { runWatched } from './written.ts'
 
 /** Functions are compiled from some thousand calls on, the thresholds in tools/runtime-options.ts: later rounds bring nothing. */
@@ -78,11 +92,49 @@ async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string
 /** What passes through a process may stay in its memory: nothing of the builder's environment is to be in an executable. */
 const PLAIN = { PATH: '/usr/bin:/bin' }
 
-/** What it works on: an idle process; a tree with pipes. */
-const LOADS = [
-  ['sleep', '1000'],
-  ['sh', '-c', 'sleep 1000 | sleep 1000 & sleep 1000 >/dev/null & wait'],
-] as const
+const THREADS = 40
+const SPARSE_BYTES = 4 << 20
+const [CLONE_FLAGS, NR] = [0x50f00, { mmap: 9, pause: 34, clone: 56 }]
+
+/** A program of threads that wait, and memory of which every second page is touched. */
+function threadsProgram(): Uint8Array {
+  const call = (nr: number): number[] => [0xb8, ...word32(nr), 0x0f, 0x05] // mov eax, nr; syscall
+  const code = new Code(0)
+    .put(0x31, 0xff) // xor edi, edi
+    .put(0xbe, word32(SPARSE_BYTES)) // mov esi, SPARSE_BYTES
+    .put(0xba, word32(PROT_READ | PROT_WRITE)) // mov edx, prot
+    .put(0x41, 0xba, word32(MAP_PRIVATE | MAP_ANONYMOUS)) // mov r10d, flags
+    .put(0x4d, 0x31, 0xc0, 0x4d, 0x31, 0xc9) // xor r8, r8; xor r9, r9
+    .put(call(NR.mmap))
+    .put(0xbb, word32(SPARSE_BYTES / (2 * PAGE))) // mov ebx, pages
+    .label('touch')
+    .put(0xc6, 0x00, 0x01) // mov byte [rax], 1
+    .put(0x48, 0x05, word32(2 * PAGE)) // add rax, 2 * PAGE
+    .put(0xff, 0xcb) // dec ebx
+    .jump([0x0f, 0x85], 'touch') // jnz touch
+    .put(0xbb, word32(THREADS)) // mov ebx, THREADS
+    .label('clone')
+    .put(0xbf, word32(CLONE_FLAGS)) // mov edi, flags
+    .put(0x31, 0xf6, 0x31, 0xd2, 0x4d, 0x31, 0xd2) // no stack of its own, no ids: it only waits
+    .put(call(NR.clone))
+    .put(0x85, 0xc0) // test eax, eax
+    .jump([0x0f, 0x84], 'wait') // jz wait
+    .put(0xff, 0xcb) // dec ebx
+    .jump([0x0f, 0x85], 'clone') // jnz clone
+    .label('wait')
+    .put(call(NR.pause))
+    .jump([0xe9], 'wait') // jmp wait
+  return executable(MAP_LOWEST, code.finish(), false)
+}
+
+const IDLE = ['sleep', '1000']
+
+/** What it works on: an idle process; a tree with pipes; a process of many threads and many runs of pages. */
+const loads = (threads: string): readonly (readonly string[])[] => [
+  IDLE,
+  ['sh', '-c', 'for i in 1 2 3 4 5 6; do sleep 1000 | sleep 1000 & done; wait'],
+  [threads],
+]
 
 /** Runs a command line of Bardo; its exit status. Without words, only what has ended is reaped. */
 type Run = (...words: readonly string[]) => Promise<number>
@@ -125,10 +177,17 @@ async function dumpAndRestore(run: Run, command: readonly string[], rounds: numb
 export async function trained(executable: string, environment: Readonly<Record<string, string>>): Promise<Frozen> {
   await using candidate = new Candidate(executable, environment)
   const run: Run = (...words) => candidate.run(...words)
-  for (const load of LOADS) await dumpAndRestore(run, load, ROUNDS)
-  // Not at the end: what is made first after a collection goes over the whole heap in search of room.
-  await candidate.run('--collect')
-  for (const load of LOADS) await dumpAndRestore(run, load, ROUNDS_AFTER)
+  const directory = mkdtempSync(join(tmpdir(), 'bardo-training-'))
+  const threads = join(directory, 'threads')
+  writeFileSync(threads, threadsProgram(), { mode: 0o700 })
+  using _ = { [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) }
+  for (const load of loads(threads))
+    for (let round = 0; round < ROUNDS; round++) {
+      await dumpAndRestore(run, load, 1)
+      // Not at the end: what is made first after a collection goes over the whole heap in search of room.
+      await candidate.run('--collect')
+    }
+  for (const load of loads(threads)) await dumpAndRestore(run, load, ROUNDS_AFTER)
   return await candidate.freeze()
 }
 
@@ -141,6 +200,6 @@ export async function alwaysWritten(executable: string, frozen: Frozen): Promise
     written.set(words[0]!, pages)
     return Promise.resolve(status)
   }
-  await dumpAndRestore(run, LOADS[0], 1)
+  await dumpAndRestore(run, IDLE, 1)
   return written.get('dump')!.intersection(written.get('restore')!)
 }

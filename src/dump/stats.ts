@@ -2,7 +2,7 @@
 import { ImageWriter } from '../image/writer.ts'
 import type { MemoryCounts } from './memory.ts'
 
-/** Moments in milliseconds (performance.now). */
+/** Moments in milliseconds of the run. */
 export type Times = { start: number; stopped: number; memory: number; memoryEnd: number; end: number }
 
 const us = (from: number, to: number): number => Math.max(0, Math.round((to - from) * 1000))

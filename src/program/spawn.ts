@@ -81,7 +81,7 @@ const PROGRAM_HEADER = 56
 const CODE_AT = ELF_HEADER + 2 * PROGRAM_HEADER
 
 /** A static executable whose one page lies at `address` (elf(5)); `hasRoom` has it written to behind the code. */
-function executable(address: number, code: Uint8Array, hasRoom: boolean): Uint8Array {
+export function executable(address: number, code: Uint8Array, hasRoom: boolean): Uint8Array {
   const bytes = new Uint8Array(ELF_HEADER + 2 * PROGRAM_HEADER + code.length)
   const view = new DataView(bytes.buffer)
   bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])
