@@ -1,11 +1,10 @@
 // `npm run build`: makes dist/bardo, or the file that is named behind it, one executable with the runtime in it.
 // A link or a copy of it called `criu` behaves as criu.
-import { copyFileSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { FREEZE_OPTIONS, RUNTIME_OPTIONS, WITHOUT_DIRECTORY } from './runtime-options.ts'
 import { setStart } from './start.ts'
-import { alwaysWritten, trained } from './training.ts'
-import { populate } from './written.ts'
+import { trained } from './training.ts'
 
 const root = join(import.meta.dir, '..')
 const outfile = resolve(process.argv[2] ?? join(root, 'dist/bardo'))
@@ -38,19 +37,18 @@ if (!result.success) {
   process.exit(1)
 }
 const start = { variables: RUNTIME_OPTIONS, directory: WITHOUT_DIRECTORY }
-const trial = `${fresh}.trial`
 try {
   const frozen = await trained(fresh, FREEZE_OPTIONS)
-  copyFileSync(fresh, trial)
-  setStart(trial, { ...start, frozen })
-  const advice = populate(await alwaysWritten(trial, frozen))
-  setStart(fresh, { ...start, frozen: { ...frozen, advice: [...frozen.advice, ...advice] } })
+  setStart(fresh, { ...start, frozen })
 } catch (error) {
   // Where nothing can be dumped or restored, an executable can still be built.
   console.log(`${outfile} will start slowly: ${error instanceof Error ? error.message : String(error)}`)
   setStart(fresh, start)
-} finally {
-  rmSync(trial, { force: true })
 }
+// Written anew, all at once: file systems keep a file in memory in pieces as large as those it was written in, and mapping and
+// unmapping single pages made a whole run a fifth slower (ext4 since Linux 6.16; docs/decisions/frozen-start.md).
+const whole = readFileSync(fresh)
+rmSync(fresh)
+writeFileSync(fresh, whole, { mode: 0o755 })
 renameSync(fresh, outfile)
 console.log(`${outfile}: ${(statSync(outfile).size / 1e6).toFixed(0)} MB`)

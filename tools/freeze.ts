@@ -108,8 +108,7 @@ function processorHere(): Frozen['processor'] {
 
 type Span = { readonly start: number; readonly end: number; readonly prot: number }
 
-/** Of another process, which is stopped. */
-export class Memory {
+class Memory {
   readonly #mem: number
   readonly #pagemap: number
 
@@ -129,12 +128,7 @@ export class Memory {
   }
 
   /** The pages of [start, end) that `wanted` takes, by the upper word of their pagemap entries; neighbours together. */
-  runs(
-    start: number,
-    end: number,
-    wanted: (high: number) => boolean,
-    gap = GAP_PAGES,
-  ): { start: number; end: number }[] {
+  runs(start: number, end: number, wanted: (high: number) => boolean): { start: number; end: number }[] {
     const found: { start: number; end: number }[] = []
     const piece = new Uint8Array(1 << 20)
     for (let address = start; address < end;) {
@@ -143,7 +137,7 @@ export class Memory {
       for (let at = 0; at < n && address < end; at += PAGEMAP_ENTRY_BYTES, address += PAGE) {
         if (!wanted(view.getUint32(at + 4, true))) continue
         const last = found.at(-1)
-        if (last !== undefined && address - last.end < gap * PAGE) last.end = address + PAGE
+        if (last !== undefined && address - last.end < GAP_PAGES * PAGE) last.end = address + PAGE
         else found.push({ start: address, end: address + PAGE })
       }
     }
@@ -158,7 +152,7 @@ export class Memory {
 
 const isThere = (high: number): boolean => (high & (PM_PRESENT_HIGH | PM_SWAP_HIGH)) !== 0
 /** A page of a file that nobody has written to is no more than the file. */
-export const isWritten = (high: number): boolean => isThere(high) && (high & PM_FILE_HIGH) === 0
+const isWritten = (high: number): boolean => isThere(high) && (high & PM_FILE_HIGH) === 0
 
 /** Collects parts and their contents. */
 class Taking {

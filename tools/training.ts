@@ -1,6 +1,6 @@
 // What the process whose memory an executable starts from does before: it dumps and restores, until what runs often has been compiled
 // (src/cli/freeze.ts). What it works on are processes of programs that every machine has.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -21,7 +21,6 @@ import { executable } from '../src/program/spawn.ts'
 import { PAGE } from './elf.ts'
 import { freeze, STACK_BYTES, type Frozen } from './freeze.ts'
 import { Code, word32 } from './machine-code.ts'
-import { runWatched } from './written.ts'
 
 /** Functions are compiled from some thousand calls on, the thresholds in tools/runtime-options.ts: later rounds bring nothing. */
 const ROUNDS = 12
@@ -49,7 +48,7 @@ class Candidate {
     this.#lines = lines(this.#process.stdout)
   }
 
-  /** Has it run one command line; its exit status. */
+  /** Has it run one command line; its exit status. Without words, it only reaps what has ended. */
   async run(...words: string[]): Promise<number> {
     void this.#process.stdin.write(`${words.join('\t')}\n`)
     await this.#process.stdin.flush()
@@ -127,36 +126,30 @@ function threadsProgram(): Uint8Array {
   return executable(MAP_LOWEST, code.finish(), false)
 }
 
-const IDLE = ['sleep', '1000']
-
 /** What it works on: an idle process; a tree with pipes; a process of many threads and many runs of pages. */
 const loads = (threads: string): readonly (readonly string[])[] => [
-  IDLE,
+  ['sleep', '1000'],
   ['sh', '-c', 'for i in 1 2 3 4 5 6; do sleep 1000 | sleep 1000 & done; wait'],
   [threads],
 ]
 
-/** Runs a command line of Bardo; its exit status. Without words, only what has ended is reaped. */
-type Run = (...words: readonly string[]) => Promise<number>
-
-/** Dumps and restores a process of `command`, `rounds` times. */
-async function dumpAndRestore(run: Run, command: readonly string[], rounds: number): Promise<void> {
+/** Has it dump and restore a process of `command`, `rounds` times. */
+async function dumpAndRestore(candidate: Candidate, command: readonly string[], rounds: number): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'bardo-training-'))
   const { pid } = Bun.spawn(['setsid', ...command], { stdio: ['ignore', 'ignore', 'ignore'], env: PLAIN, cwd: '/' })
   const must = async (...words: string[]): Promise<void> => {
-    const status = await run(...words, '--images-dir', directory, '--log-file', 'log')
+    const status = await candidate.run(...words, '--images-dir', directory, '--log-file', 'log')
     if (status !== 0) throw new Error(`${words[0]} failed with status ${status}`)
   }
   const untilGone = async (): Promise<void> => {
     for (const end = performance.now() + PATIENCE_ms; sys('kill', -pid, 0) !== -ESRCH;) {
       if (performance.now() > end) throw new Error(`process group ${pid} does not end`)
-      await run()
+      await candidate.run()
       await Bun.sleep(2)
     }
   }
   try {
-    // It leads a session only when setsid has run.
-    while (sys('getsid', pid) !== pid) await Bun.sleep(1)
+    while (readFileSync(`/proc/${pid}/comm`, 'latin1') === 'setsid\n' || sys('getsid', pid) !== pid) await Bun.sleep(1)
     for (let round = 0; round < rounds; round++) {
       await must('dump', '--tree', String(pid), '--leave-running')
       await must('dump', '--tree', String(pid))
@@ -176,30 +169,16 @@ async function dumpAndRestore(run: Run, command: readonly string[], rounds: numb
  */
 export async function trained(executable: string, environment: Readonly<Record<string, string>>): Promise<Frozen> {
   await using candidate = new Candidate(executable, environment)
-  const run: Run = (...words) => candidate.run(...words)
   const directory = mkdtempSync(join(tmpdir(), 'bardo-training-'))
   const threads = join(directory, 'threads')
   writeFileSync(threads, threadsProgram(), { mode: 0o700 })
   using _ = { [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) }
   for (const load of loads(threads))
     for (let round = 0; round < ROUNDS; round++) {
-      await dumpAndRestore(run, load, 1)
+      await dumpAndRestore(candidate, load, 1)
       // Not at the end: what is made first after a collection goes over the whole heap in search of room.
       await candidate.run('--collect')
     }
-  for (const load of loads(threads)) await dumpAndRestore(run, load, ROUNDS_AFTER)
+  for (const load of loads(threads)) await dumpAndRestore(candidate, load, ROUNDS_AFTER)
   return await candidate.freeze()
-}
-
-/** The pages that `executable`, which starts from `frozen`, writes to in a dump and in a restore alike. */
-export async function alwaysWritten(executable: string, frozen: Frozen): Promise<ReadonlySet<number>> {
-  const written = new Map<string, ReadonlySet<number>>()
-  const run: Run = (...words) => {
-    if (words.length === 0) return Promise.resolve(0)
-    const { status, pages } = runWatched([executable, ...words], [...frozen.parts, ...frozen.ownParts])
-    written.set(words[0]!, pages)
-    return Promise.resolve(status)
-  }
-  await dumpAndRestore(run, IDLE, 1)
-  return written.get('dump')!.intersection(written.get('restore')!)
 }
