@@ -30,4 +30,6 @@ export const FREEZE_OPTIONS = {
   GLIBC_TUNABLES: 'glibc.pthread.rseq=0',
   // Symbols that are looked up late save registers in a place whose size is that of this processor's state.
   LD_BIND_NOW: '1',
+  // With a home, a configuration file is looked for in it.
+  HOME: '/',
 } as const

@@ -22,8 +22,8 @@ import { PAGE } from './elf.ts'
 import { freeze, STACK_BYTES, type Frozen } from './freeze.ts'
 import { Code, word32 } from './machine-code.ts'
 
-/** Functions are compiled from some thousand calls on, the thresholds in tools/runtime-options.ts: later rounds bring nothing. */
-const ROUNDS = 12
+/** More bring nothing: what runs often is compiled by then (thresholds in tools/runtime-options.ts), and the heap grows. */
+const ROUNDS = 8
 const ROUNDS_AFTER = 2
 const PATIENCE_ms = 10_000
 /** Descriptors that are taken when it starts, so that the runtime's own have numbers that are free wherever it is thawed. */
@@ -126,9 +126,11 @@ function threadsProgram(): Uint8Array {
   return executable(MAP_LOWEST, code.finish(), false)
 }
 
+const IDLE = ['sleep', '1000']
+
 /** What it works on: an idle process; a tree with pipes; a process of many threads and many runs of pages. */
 const loads = (threads: string): readonly (readonly string[])[] => [
-  ['sleep', '1000'],
+  IDLE,
   ['sh', '-c', 'for i in 1 2 3 4 5 6; do sleep 1000 | sleep 1000 & done; wait'],
   [threads],
 ]
@@ -138,7 +140,7 @@ async function dumpAndRestore(candidate: Candidate, command: readonly string[], 
   const directory = mkdtempSync(join(tmpdir(), 'bardo-training-'))
   const { pid } = Bun.spawn(['setsid', ...command], { stdio: ['ignore', 'ignore', 'ignore'], env: PLAIN, cwd: '/' })
   const must = async (...words: string[]): Promise<void> => {
-    const status = await candidate.run(...words, '--images-dir', directory, '--log-file', 'log')
+    const status = await candidate.run(...words, '-D', directory, '-o', 'log')
     if (status !== 0) throw new Error(`${words[0]} failed with status ${status}`)
   }
   const untilGone = async (): Promise<void> => {
@@ -151,10 +153,10 @@ async function dumpAndRestore(candidate: Candidate, command: readonly string[], 
   try {
     while (readFileSync(`/proc/${pid}/comm`, 'latin1') === 'setsid\n' || sys('getsid', pid) !== pid) await Bun.sleep(1)
     for (let round = 0; round < rounds; round++) {
-      await must('dump', '--tree', String(pid), '--leave-running')
-      await must('dump', '--tree', String(pid))
+      await must('dump', '-R', '-t', String(pid))
+      await must('dump', '-t', String(pid))
       await untilGone()
-      await must('restore', '--restore-detached')
+      await must('restore', '-d')
     }
   } finally {
     sys('kill', -pid, SIGKILL)
@@ -179,6 +181,7 @@ export async function trained(executable: string, environment: Readonly<Record<s
       // Not at the end: what is made first after a collection goes over the whole heap in search of room.
       await candidate.run('--collect')
     }
-  for (const load of loads(threads)) await dumpAndRestore(candidate, load, ROUNDS_AFTER)
+  // Little, since what has been made since the last collection counts towards the next one, which is to come late.
+  await dumpAndRestore(candidate, IDLE, ROUNDS_AFTER)
   return await candidate.freeze()
 }

@@ -1,7 +1,7 @@
 // `bardo --freeze`, which the build calls and nobody else (tools/freeze.ts): loads all there is, works as told on standard input so that
 // what runs often is compiled, and stops. The build takes our memory then and puts it into the executable, which starts
 // from it: what follows the stop is the first thing that it does (docs/decisions/frozen-start.md).
-import { beginRun, environment, now_ms, type Environment } from '../base/run.ts'
+import { beginRun, type Environment } from '../base/run.ts'
 import { BardoError } from '../base/errors.ts'
 import { bytesOf, textOf } from '../base/bytes.ts'
 import { monotonic_ms } from '../linux/clock.ts'
@@ -59,27 +59,6 @@ function reap(): void {
   while (sys('wait4', -1, 0, WALL | WNOHANG, 0) > 0) continue
 }
 
-/**
- * Runs the lines of standard input, words separated by tabs, and answers each with its status. What a run leaves open is
- * closed. The line `--collect` has garbage collected.
- */
-async function tryOut(run: (words: readonly string[]) => Promise<number>): Promise<void> {
-  // What a tree that was killed leaves comes to us, and not to an init that may take its time.
-  must('prctl', PR_SET_CHILD_SUBREAPER, 1)
-  const before = new Set(ownDescriptors())
-  for (let line = readLine(); line !== undefined; line = readLine()) {
-    reap()
-    beginRun({ environment: {}, clock_ms: monotonic_ms })
-    let status = 0
-    if (line === '--collect') Bun.gc(true)
-    // An empty line asks for the reaping alone.
-    else if (line !== '') status = await run(line.split(SEPARATOR))
-    for (const fd of ownDescriptors()) if (!before.has(fd)) sys('close', fd)
-    write(STDOUT, `${status} ${now_ms().toFixed(2)}\n`)
-  }
-  reap()
-}
-
 /** The strings of a file of /proc, each of which ends with a zero. */
 const stringsOf = (path: string): string[] => textOf(readFile(AT_FDCWD, path)!).split('\0').slice(0, -1)
 
@@ -90,8 +69,10 @@ function variables(strings: readonly string[]): Environment {
 }
 
 /** Starts this program once more, by the runtime's own start. */
-function startCold(words: readonly string[], environment: readonly string[]): never {
-  const lists = [words, [...environment, `${COLD}=1`]].map(list => list.map(text => bytesOf(`${text}\0`)))
+function startCold(): never {
+  const lists = [stringsOf('/proc/self/cmdline'), [...stringsOf('/proc/self/environ'), `${COLD}=1`]].map(list =>
+    list.map(text => bytesOf(`${text}\0`)),
+  )
   const size = lists.flat().reduce((sum, bytes) => sum + bytes.length + 2 * WORD, 0)
   const arena = new Arena(size + PAGE)
   const [argv, envp] = lists.map(list => {
@@ -105,18 +86,44 @@ function startCold(words: readonly string[], environment: readonly string[]): ne
   throw new BardoError('bug', 'execve came back')
 }
 
+/** Begins a run in a process that has nothing but our memory, or, to try it out, in the one that has made it. */
+function begin(state: KernelState): Called {
+  const [name = '', ...words] = stringsOf('/proc/self/cmdline')
+  const environment = variables(stringsOf('/proc/self/environ'))
+  state.giveBack()
+  beginRun({ environment, clock_ms: monotonic_ms })
+  return { name, words }
+}
+
+/**
+ * Runs the lines of standard input, words separated by tabs, and answers each with its status. What a run leaves open is
+ * closed. The line `--collect` has garbage collected.
+ */
+async function tryOut(state: KernelState, run: (words: readonly string[]) => Promise<number>): Promise<void> {
+  // What a tree that was killed leaves comes to us, and not to an init that may take its time.
+  must('prctl', PR_SET_CHILD_SUBREAPER, 1)
+  const before = new Set(ownDescriptors())
+  for (let line = readLine(); line !== undefined; line = readLine()) {
+    reap()
+    let status = 0
+    if (line === '--collect') Bun.gc(true)
+    // An empty line asks for the reaping alone.
+    else if (line !== '') {
+      begin(state)
+      status = await run(line.split(SEPARATOR))
+    }
+    for (const fd of ownDescriptors()) if (!before.has(fd)) sys('close', fd)
+    write(STDOUT, `${status}\n`)
+  }
+  reap()
+  if (scratch.mark() !== 0) throw new BardoError('bug', 'a run has left scratch memory taken')
+}
+
 /** Comes back in the process that starts from our memory, with what that is called with. */
 export async function freeze(run: (words: readonly string[]) => Promise<number>): Promise<Called> {
   const state = new KernelState()
-  await tryOut(run)
-  if (scratch.mark() !== 0) throw new BardoError('bug', 'a run has left scratch memory taken')
-  beginRun({ environment: environment(), clock_ms: monotonic_ms })
+  await tryOut(state, run)
   sys('kill', sys('getpid'), SIGSTOP)
-  const called = stringsOf('/proc/self/cmdline')
-  const told = stringsOf('/proc/self/environ')
-  if (!state.hasRoom) startCold(called, told)
-  state.giveBack()
-  beginRun({ environment: variables(told), clock_ms: monotonic_ms })
-  const [name = '', ...words] = called
-  return { name, words }
+  if (!state.hasRoom) startCold()
+  return begin(state)
 }

@@ -74,7 +74,7 @@ function findEventLoop(): EventLoop {
   return { epoll, eventfd, event: new Uint8Array(event.buffer) }
 }
 
-/** Moves a descriptor of ours to `wanted`, which is free. */
+/** Moves a descriptor of ours to `wanted`; what was there is closed. */
 function moveTo(wanted: number, fd: number): void {
   if (fd === wanted) return
   must('dup3', fd, wanted, O_CLOEXEC)
@@ -97,6 +97,7 @@ export class KernelState {
     return [epoll, eventfd].every(fd => fd < soft && sys('fcntl', fd, F_GETFD) === -EBADF)
   }
 
+  /** Also where it has not been lost: then it is as before. */
   giveBack(): void {
     // The thread's id stands in the C library's own description of it, where the kernel also clears it at the end.
     const tid = must('set_tid_address', this.#tid)
