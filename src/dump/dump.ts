@@ -185,7 +185,11 @@ function saveTree(
   if (interrupted() !== 0) throw new BardoError('refused', 'interrupted', { hint: 'the tree runs on as before' })
   times.memoryEnd = now_ms()
   const zombies = new Map(tree.zombies.map(({ pid }) => [pid, readZombie(pid)]))
-  return { counts: memory.counts, write: () => writeImages(tree, dumped, zombies, filters, images) }
+  const write = (): void => {
+    memory.finish()
+    writeImages(tree, dumped, zombies, filters, images)
+  }
+  return { counts: memory.counts, write }
 }
 
 /** A process with the places in its memory that concern us: where the first call can be made, and what a killed run left. */

@@ -5,7 +5,7 @@ import { progress } from '../base/progress.ts'
 import type { ImageWriter } from '../image/writer.ts'
 import { PAGE_SIZE } from '../linux/constants.ts'
 import type { FlaggedMapping } from '../linux/proc/smaps.ts'
-import { findPages, savePages, type PageRun } from '../kinds/mem/pages.ts'
+import { findPages, KeptPages, savePages, type PageRun } from '../kinds/mem/pages.ts'
 import { saveMappings, type Saved } from '../kinds/mem/mappings.ts'
 import { saveMemoryFile, saveSharedMemory } from '../kinds/mem/shared.ts'
 import type { Remote } from '../tracee/remote.ts'
@@ -29,6 +29,7 @@ export class MemoryCollector {
   /** Shared memory to be saved, by inode: where it is mapped. */
   readonly #shared = new Map<number, { pid: number; range: string }>()
   readonly #runs = new Map<number, PageRun[]>()
+  readonly #small: KeptPages
   #pagesId = 0
   readonly counts: MemoryCounts = { pages_scanned: 0, pages_written: 0, shpages_scanned: 0, shpages_written: 0 }
 
@@ -36,6 +37,7 @@ export class MemoryCollector {
     this.#images = images
     this.#files = files
     this.#report = report
+    this.#small = new KeptPages(images)
   }
 
   /** Looks at the mappings of a process and saves their files; what cannot be carried over goes to the report. */
@@ -68,7 +70,7 @@ export class MemoryCollector {
     return saved
   }
 
-  /** Writes the pages of all processes and the shared memory. */
+  /** Writes the pages of all processes and the shared memory, or keeps them: `finish` writes what is left. */
   write(processes: readonly { facts: ProcessFacts; remote: Remote }[]): void {
     progress.stage('writing memory')
     for (const [ino, { pid, range }] of this.#shared) {
@@ -81,7 +83,21 @@ export class MemoryCollector {
       const runs = this.#runs.get(facts.pid)
       if (runs === undefined) continue
       const { pid, process } = facts
-      this.counts.pages_written += savePages(this.#images, pid, pid, ++this.#pagesId, remote, process.leader, runs)
+      this.counts.pages_written += savePages(
+        this.#images,
+        this.#small,
+        pid,
+        pid,
+        ++this.#pagesId,
+        remote,
+        process.leader,
+        runs,
+      )
     }
+  }
+
+  /** Needs the processes no more. */
+  finish(): void {
+    this.#small.write()
   }
 }

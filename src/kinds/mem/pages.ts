@@ -129,23 +129,72 @@ export const SCRATCH_FOR_PAGES = 2 * IOV_MAX * 16 + 8192
 
 const buffer = once(() => new Arena(BUFFER_SIZE))
 
+type PlacedRun = { readonly start: number; readonly end: number; readonly offset: number }
+
+/** Writes `length` bytes of our memory to a file. */
+function writeAt(file: number, address: number, length: number, offset: number): void {
+  for (let done = 0; done < length;) {
+    const n = syscall(NR.pwrite64, file, address + done, length - done, offset + done)
+    if (n <= 0) throw writeError(n)
+    done += n
+  }
+}
+
+/** Reads memory of a process, through any protection, by its open /proc/PID/mem. */
+function readFrom(mem: number, pid: number, start: number, length: number, address: number): number {
+  const n = syscall(NR.pread64, mem, address, length, start)
+  if (n <= 0) throw refusal('pread64', n, `/proc/${pid}/mem`, length, start)
+  return n
+}
+
+const openMemory = (pid: number): OpenFile =>
+  new OpenFile(must('openat', AT_FDCWD, `/proc/${pid}/mem`, O_RDONLY | O_CLOEXEC))
+
+const kept = once(() => new Arena(BUFFER_SIZE))
+
+/**
+ * Copies of the memory of small processes, which are put into files when there is time: creating one and finding room for
+ * it on the disk takes longer than the copy, and a tree that runs on need not wait for it.
+ */
+export class KeptPages {
+  readonly #images: ImageWriter
+  readonly #files: { readonly name: string; readonly at: number; readonly length: number }[] = []
+  #used = 0
+
+  constructor(images: ImageWriter) {
+    this.#images = images
+  }
+
+  /** Copies runs, `length` bytes in all, for file `name`. What was kept before is written where room is needed. */
+  keep(name: string, pid: number, runs: readonly PlacedRun[], length: number): void {
+    if (this.#used + length > BUFFER_SIZE) this.write()
+    const at = kept().address + this.#used
+    using mem = openMemory(pid)
+    for (const { start, end, offset } of runs)
+      for (let done = 0; done < end - start;)
+        done += readFrom(mem.fd, pid, start + done, end - start - done, at + offset + done)
+    this.#files.push({ name, at, length })
+    this.#used += length
+  }
+
+  write(): void {
+    for (const { name, at, length } of this.#files.splice(0)) {
+      using file = new OpenFile(this.#images.createRaw(name))
+      writeAt(file.fd, at, length, 0)
+    }
+    this.#used = 0
+  }
+}
+
 /** Copies runs that the process cannot or need not write itself. /proc/PID/mem reads through any protection. */
-function copyThroughUs(
-  pid: number,
-  runs: readonly { start: number; end: number; offset: number }[],
-  file: number,
-): void {
+function copyThroughUs(pid: number, runs: readonly PlacedRun[], file: number): void {
   if (runs.length === 0) return
   const { address } = buffer()
-  using mem = new OpenFile(must('openat', AT_FDCWD, `/proc/${pid}/mem`, O_RDONLY | O_CLOEXEC))
+  using mem = openMemory(pid)
   let filled = 0
   let offset = runs[0]!.offset
   const flush = (): void => {
-    for (let done = 0; done < filled;) {
-      const n = syscall(NR.pwrite64, file, address + done, filled - done, offset + done)
-      if (n <= 0) throw writeError(n)
-      done += n
-    }
+    writeAt(file, address, filled, offset)
     offset += filled
     filled = 0
   }
@@ -157,8 +206,7 @@ function copyThroughUs(
     for (let at = run.start; at < run.end;) {
       if (filled === BUFFER_SIZE) flush()
       const part = Math.min(run.end - at, BUFFER_SIZE - filled)
-      const n = syscall(NR.pread64, mem.fd, address + filled, part, at)
-      if (n <= 0) throw refusal('pread64', n, `/proc/${pid}/mem`, part, at)
+      const n = readFrom(mem.fd, pid, at, part, address + filled)
       at += n
       filled += n
     }
@@ -225,9 +273,10 @@ function writeThemselves(
 /** The kernel writes at most this much in one call (MAX_RW_COUNT), a whole number of pages. */
 const MAX_CALL_BYTES = 0x7ffff000
 
-/** Writes pagemap-PID.img and pages-N.img of a process; the number of pages written. */
+/** Writes pagemap-PID.img and pages-N.img of a process, or keeps what is little; the number of pages. */
 export function savePages(
   images: ImageWriter,
+  small: KeptPages,
   pid: number,
   imagePid: number,
   pagesId: number,
@@ -237,7 +286,6 @@ export function savePages(
 ): number {
   images.add('PAGEMAP', [imagePid], { pages_id: pagesId })
   images.addAll('PAGEMAP', [imagePid], pagemapEntries(runs))
-  using file = new OpenFile(images.createRaw(`pages-${pagesId}.img`))
   let total = 0
   const placed = runs.map(run => {
     const offset = total
@@ -245,18 +293,21 @@ export function savePages(
     return { ...run, offset }
   })
   progress.bytes(0, total)
+  const name = `pages-${pagesId}.img`
+  if (total <= THROUGH_US_MAX) {
+    small.keep(name, pid, placed, total)
+    return total / PAGE_SIZE
+  }
+  using file = new OpenFile(images.createRaw(name))
   const unreadable = placed.filter(run => !run.readable)
   const readable = placed.filter(run => run.readable)
   copyThroughUs(pid, unreadable, file.fd)
-  if (total <= THROUGH_US_MAX) copyThroughUs(pid, readable, file.fd)
-  else {
-    try {
-      writeThemselves(remote, thread, readable, file.fd, total)
-    } catch (error) {
-      // No room for three more descriptors: then through us after all.
-      if (!(error instanceof BardoError) || error.errno !== 24) throw error
-      copyThroughUs(pid, readable, file.fd)
-    }
+  try {
+    writeThemselves(remote, thread, readable, file.fd, total)
+  } catch (error) {
+    // No room for three more descriptors: then through us after all.
+    if (!(error instanceof BardoError) || error.errno !== 24) throw error
+    copyThroughUs(pid, readable, file.fd)
   }
   return total / PAGE_SIZE
 }
