@@ -12,7 +12,7 @@ import { AT_FDCWD, FD_CLOEXEC, F_DUPFD_CLOEXEC, F_GETFL, F_OWNER_PGRP, O_CLOEXEC
 import { syscall } from '../linux/ffi.ts'
 import { NR } from '../linux/nr.ts'
 import { parseFdinfo, type Fdinfo } from '../linux/proc/fdinfo.ts'
-import { must, readFile, statOf, type Stat } from '../linux/sys.ts'
+import { must, readOnce, statOf, type Stat } from '../linux/sys.ts'
 import { DescriptorTable, linkText, mustReadLink, NOBODY, openLink, readOwner, statOfOurs } from './descriptor-table.ts'
 import { Descriptions } from './file-sharing.ts'
 
@@ -275,6 +275,7 @@ class View implements FileView {
   readonly id: number
   readonly #files: FileCollector
   readonly #fdinfo: Fdinfo | undefined
+  #own: Fdinfo | undefined
   readonly #place: () => string
   /** The process whose descriptor it is. */
   readonly #pid: number | undefined
@@ -303,8 +304,12 @@ class View implements FileView {
 
   /** Of a file that no descriptor of the task holds: at its beginning, on the mount that we reached it by. */
   get fdinfo(): Fdinfo {
-    if (this.#fdinfo !== undefined) return this.#fdinfo
-    const { mnt_id } = parseFdinfo(readFile(AT_FDCWD, `/proc/self/fdinfo/${this.ours}`)!)
+    return this.#fdinfo ?? (this.#own ??= this.#ownFdinfo())
+  }
+
+  /** Of a name that we have opened ourselves only the mount counts. */
+  #ownFdinfo(): Fdinfo {
+    const { mnt_id } = parseFdinfo(readOnce(AT_FDCWD, `/proc/self/fdinfo/${this.ours}`)!)
     return { pos: 0n, flags: this.flags, mnt_id, locks: [], extra: new Map() }
   }
 
