@@ -146,7 +146,7 @@ describe('frozen memory', () => {
     while (!/^State:\tT/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'))) Bun.sleepSync(1)
     expect(trySeize(pid, 0)).toBe(0)
     waitFor(pid)
-    frozen = freeze(pid, path)
+    frozen = freeze(pid)
     process.kill(pid, 'SIGKILL')
     waitFor(pid)
     setStart(path, { variables: {}, directory: '/proc', frozen })

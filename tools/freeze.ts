@@ -1,5 +1,5 @@
 // Takes the memory of a process that has stopped itself, as the parts from which an executable starts (tools/start.ts).
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 import { parseVdso, patchesOf } from '../src/kinds/mem/vdso.ts'
 import { cpuid } from '../src/linux/arch/cpuid.ts'
 import { REG } from '../src/linux/arch/x86-64.ts'
@@ -236,7 +236,13 @@ class Taking {
 }
 
 /** Takes the memory of `pid`, a process of one thread that has just made a system call and is stopped under ptrace. */
-export function freeze(pid: number, executable: string): Frozen {
+export function freeze(pid: number): Frozen {
+  const executable = readlinkSync(`/proc/${pid}/exe`)
+  const threads = readdirSync(`/proc/${pid}/task`).map(tid =>
+    readFileSync(`/proc/${pid}/task/${tid}/comm`, 'latin1').trim(),
+  )
+  // Another thread would not be there any more, and what it was to do never done.
+  if (threads.length !== 1) throw new Error(`the process to be frozen has threads: ${threads.join(', ')}`)
   using memory = new Memory(pid)
   const taking = new Taking(memory)
   const mappings = parseMappingFlags(readFileSync(`/proc/${pid}/smaps`))

@@ -35,10 +35,8 @@ const FIXED = ['setarch', 'x86_64', '--addr-no-randomize', '--addr-compat-layout
 class Candidate {
   readonly #process: Bun.Subprocess<'pipe', 'pipe', 'inherit'>
   readonly #lines: AsyncIterator<string>
-  readonly #executable: string
 
   constructor(executable: string, environment: Readonly<Record<string, string>>) {
-    this.#executable = executable
     using nothing = new OpenFile(must('openat', AT_FDCWD, '/dev/null', O_CLOEXEC))
     const taken = Array.from({ length: FIRST_OF_RUNTIME - 3 }, () => nothing.fd)
     this.#process = Bun.spawn(
@@ -66,7 +64,7 @@ class Candidate {
     for (;;) {
       const stop = waitFor(pid)
       if (stop.kind !== 'stopped') throw new Error('the process to be frozen has ended')
-      if (stop.signal === SIGSTOP) return freeze(pid, this.#executable)
+      if (stop.signal === SIGSTOP) return freeze(pid)
       resume(pid, stop.signal)
     }
   }

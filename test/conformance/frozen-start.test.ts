@@ -126,6 +126,11 @@ test('a clock that shows less than at the build does no harm', async () => {
   mkdirSync(images)
   const uptime = Math.floor(parseFloat(readFileSync('/proc/uptime', 'latin1')))
   const early = ['unshare', '--fork', '--time', '--monotonic', String(1 - uptime)]
+  const possible = said([...early, 'true'])
+  if (possible.status !== 0) {
+    console.log(`not tried: this machine makes no time namespace: ${possible.err}`)
+    return
+  }
   const child = Bun.spawn(['sleep', '1000'], { stdio: ['ignore', 'ignore', 'ignore'] })
   const { status, err } = said([...early, bardo, 'dump', '-D', images, '-v4', '-o', 'log', '-t', String(child.pid)])
   child.kill()
