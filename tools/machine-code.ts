@@ -61,4 +61,6 @@ export const word32 = (value: number): number[] => [...new Uint8Array(Int32Array
 export const word64 = (value: number | bigint): number[] => [
   ...new Uint8Array(BigInt64Array.of(BigInt.asIntN(64, BigInt(value))).buffer),
 ]
+/** mov eax, nr; syscall */
+export const systemCall = (nr: number): number[] => [0xb8, ...word32(nr), 0x0f, 0x05]
 export const text = (value: string): number[] => [...new TextEncoder().encode(value), 0]

@@ -8,25 +8,13 @@
 // That one has two things done for it. JavaScriptCore takes its options from variables BUN_JSC_* and from nowhere else,
 // before our first line runs, and starting a second time with them would cost the start twice: so they are set by
 // setenv(3). And a working directory that was deleted is left, since the runtime does not start in one.
+import { AT_FDCWD, ENOENT, O_CLOEXEC } from '../src/linux/constants.ts'
+import { NR } from '../src/linux/nr.ts'
 import { Elf } from './elf.ts'
 import type { Frozen, Part } from './freeze.ts'
-import { Code, text, word32, word64 } from './machine-code.ts'
+import { Code, systemCall, text, word32, word64 } from './machine-code.ts'
 
-const NR = {
-  write: 1,
-  close: 3,
-  mmap: 9,
-  munmap: 11,
-  madvise: 28,
-  getcwd: 79,
-  chdir: 80,
-  arch_prctl: 158,
-  exit_group: 231,
-  openat: 257,
-}
-const [AT_FDCWD, O_CLOEXEC] = [-100, 0o2000000]
 const ARCH_SET_FS = 0x1002
-const ENOENT = 2
 const PATH_MAX = 4096
 const [PART_SIZE, ADVICE_SIZE, FEATURE_SIZE] = [32, 24, 24]
 /** Whoever sets a variable of the runtime means it to be heeded, which only the runtime's own start does. */
@@ -44,7 +32,22 @@ const [CMP_EBX, CMP_R13D] = [
   [0x41, 0x81, 0xfd],
 ]
 
-const syscall = (nr: number): number[] => [0xb8, ...word32(nr), 0x0f, 0x05] // mov eax, nr; syscall
+/** Where the bits that have to be there are in an entry of the table, behind leaf and subleaf; the operand names the register. */
+const FEATURE_REGISTERS = [
+  [0x45, 8], // eax
+  [0x5d, 12], // ebx
+  [0x4d, 16], // ecx
+  [0x55, 20], // edx
+] as const
+
+/** Does `each` for every entry of a table, at rbx, and goes on at `end`. */
+function putLoop(code: Code, table: string, size: number, end: string, each: () => void): void {
+  code.refer(MOV_EBX, table).label(`${table} on`).refer(CMP_EBX, `${table} end`).jump(JE, end)
+  each()
+  code
+    .put(0x83, 0xc3, size) // add ebx, size
+    .jump(JMP, `${table} on`)
+}
 
 const partBytes = ({ address, length, prot, flags, offset }: Part, base: number): number[] => [
   ...word64(address),
@@ -79,48 +82,36 @@ function putThaw(code: Code, frozen: Frozen, base: number): void {
     .put(0x41, 0x8b, 0x45, 0x00) // mov eax, [r13]: leaf
     .put(0x41, 0x8b, 0x4d, 0x04) // mov ecx, [r13+4]: subleaf
     .put(0x0f, 0xa2) // cpuid
-    .put(0x41, 0x23, 0x45, 0x08) // and eax, [r13+8]
-    .put(0x41, 0x3b, 0x45, 0x08) // cmp eax, [r13+8]
-    .jump(JNE, 'cold')
-    .put(0x41, 0x23, 0x5d, 0x0c) // and ebx, [r13+12]
-    .put(0x41, 0x3b, 0x5d, 0x0c) // cmp ebx, [r13+12]
-    .jump(JNE, 'cold')
-    .put(0x41, 0x23, 0x4d, 0x10) // and ecx, [r13+16]
-    .put(0x41, 0x3b, 0x4d, 0x10) // cmp ecx, [r13+16]
-    .jump(JNE, 'cold')
-    .put(0x41, 0x23, 0x55, 0x14) // and edx, [r13+20]
-    .put(0x41, 0x3b, 0x55, 0x14) // cmp edx, [r13+20]
-    .jump(JNE, 'cold')
+  for (const [register, offset] of FEATURE_REGISTERS)
+    code
+      .put(0x41, 0x23, register, offset) // and register, [r13+offset]
+      .put(0x41, 0x3b, register, offset) // cmp register, [r13+offset]
+      .jump(JNE, 'cold')
+  code
     .put(0x49, 0x83, 0xc5, FEATURE_SIZE) // add r13, FEATURE_SIZE
     .refer(CMP_R13D, 'features end')
     .jump(JNE, 'feature')
     .put(0xbf, word32(AT_FDCWD)) // mov edi, AT_FDCWD
     .refer(MOV_ESI, 'executable')
     .put(0xba, word32(O_CLOEXEC)) // mov edx, O_CLOEXEC
-    .put(syscall(NR.openat))
+    .put(systemCall(NR.openat))
     .put(0x85, 0xc0) // test eax, eax
     .jump(JS, 'cold')
     .put(0x41, 0x89, 0xc4) // mov r12d, eax
-    // Parts where nothing may be yet.
-    .refer(MOV_EBX, 'parts')
-    .label('part')
-    .refer(CMP_EBX, 'parts end')
-    .jump(JE, 'own')
-    .jump(CALL, 'map')
-    .jump(JNE, 'undo')
-    .put(0x83, 0xc3, PART_SIZE) // add ebx, PART_SIZE
-    .jump(JMP, 'part')
+  // Parts where nothing may be yet.
+  putLoop(code, 'parts', PART_SIZE, 'own', () => code.jump(CALL, 'map').jump(JNE, 'undo'))
+  code
     .label('undo')
     .refer(CMP_EBX, 'parts')
     .jump(JE, 'undone')
     .put(0x83, 0xeb, PART_SIZE) // sub ebx, PART_SIZE
     .put(0x48, 0x8b, 0x3b) // mov rdi, [rbx]
     .put(0x48, 0x8b, 0x73, 0x08) // mov rsi, [rbx+8]
-    .put(syscall(NR.munmap))
+    .put(systemCall(NR.munmap))
     .jump(JMP, 'undo')
     .label('undone')
     .put(0x44, 0x89, 0xe7) // mov edi, r12d
-    .put(syscall(NR.close))
+    .put(systemCall(NR.close))
     .jump(JMP, 'cold')
     // Maps the part at rbx; "equal" when it lies where it is to lie.
     .label('map')
@@ -130,43 +121,35 @@ function putThaw(code: Code, frozen: Frozen, base: number): void {
     .put(0x44, 0x8b, 0x53, 0x14) // mov r10d, [rbx+20]: flags
     .put(0x45, 0x89, 0xe0) // mov r8d, r12d: the file, which anonymous memory passes over
     .put(0x4c, 0x8b, 0x4b, 0x18) // mov r9, [rbx+24]: offset
-    .put(syscall(NR.mmap))
+    .put(systemCall(NR.mmap))
     .put(0x48, 0x3b, 0x03) // cmp rax, [rbx]
     .put(0xc3) // ret
     // Parts that replace what this program has. From here on there is no way back.
     .label('own')
-    .refer(MOV_EBX, 'own parts')
-    .label('own part')
-    .refer(CMP_EBX, 'own parts end')
-    .jump(JE, 'advise')
-    .jump(CALL, 'map')
-    .jump(JNE, 'lost')
-    .put(0x83, 0xc3, PART_SIZE) // add ebx, PART_SIZE
-    .jump(JMP, 'own part')
+  putLoop(code, 'own parts', PART_SIZE, 'advise', () => code.jump(CALL, 'map').jump(JNE, 'lost'))
+  code
     .label('lost')
     .put(0xbf, word32(2)) // mov edi, 2: stderr
     .refer(MOV_ESI, 'out of memory')
     .put(0xba, word32(OUT_OF_MEMORY.length)) // mov edx, its length
-    .put(syscall(NR.write))
+    .put(systemCall(NR.write))
     .put(0xbf, word32(1)) // mov edi, 1
-    .put(syscall(NR.exit_group))
+    .put(systemCall(NR.exit_group))
     .label('advise')
-    .refer(MOV_EBX, 'advice')
-    .label('advice on')
-    .refer(CMP_EBX, 'advice end')
-    .jump(JE, 'thaw')
-    .put(0x48, 0x8b, 0x3b) // mov rdi, [rbx]
-    .put(0x48, 0x8b, 0x73, 0x08) // mov rsi, [rbx+8]
-    .put(0x8b, 0x53, 0x10) // mov edx, [rbx+16]
-    .put(syscall(NR.madvise))
-    .put(0x83, 0xc3, ADVICE_SIZE) // add ebx, ADVICE_SIZE
-    .jump(JMP, 'advice on')
+  putLoop(code, 'advice', ADVICE_SIZE, 'thaw', () =>
+    code
+      .put(0x48, 0x8b, 0x3b) // mov rdi, [rbx]
+      .put(0x48, 0x8b, 0x73, 0x08) // mov rsi, [rbx+8]
+      .put(0x8b, 0x53, 0x10) // mov edx, [rbx+16]
+      .put(systemCall(NR.madvise)),
+  )
+  code
     .label('thaw')
     .put(0x44, 0x89, 0xe7) // mov edi, r12d
-    .put(syscall(NR.close))
+    .put(systemCall(NR.close))
     .put(0xbf, word32(ARCH_SET_FS)) // mov edi, ARCH_SET_FS
     .put(0x48, 0xbe, word64(frozen.registers.fs_base)) // mov rsi, fs_base
-    .put(syscall(NR.arch_prctl))
+    .put(systemCall(NR.arch_prctl))
     // A function that makes a system call keeps these, and nobody looks at the others.
     .put(0x48, 0xbb, word64(frozen.registers.bx)) // mov rbx
     .put(0x48, 0xbd, word64(frozen.registers.bp)) // mov rbp
@@ -216,12 +199,12 @@ function putCold(code: Code, elf: Elf, { variables, directory }: Start): void {
     .put(0x48, 0x81, 0xec, word32(PATH_MAX)) // sub rsp, PATH_MAX
     .put(0x48, 0x89, 0xe7) // mov rdi, rsp
     .put(0xbe, word32(PATH_MAX)) // mov esi, PATH_MAX
-    .put(syscall(NR.getcwd))
+    .put(systemCall(NR.getcwd))
     .put(0x48, 0x81, 0xc4, word32(PATH_MAX)) // add rsp, PATH_MAX
     .put(0x83, 0xf8, 0x100 - ENOENT) // cmp eax, -ENOENT
     .jump(JNE, 'on')
     .refer(MOV_EDI, 'directory')
-    .put(syscall(NR.chdir))
+    .put(systemCall(NR.chdir))
     .label('on')
     .put(0x5a, 0x5a) // pop rdx, pop rdx
     .put(0x48, 0xb8, word64(elf.entry)) // mov rax, entry

@@ -5,6 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   AT_FDCWD,
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_SIGHAND,
+  CLONE_SYSVSEM,
+  CLONE_THREAD,
+  CLONE_VM,
   ESRCH,
   MAP_ANONYMOUS,
   MAP_PRIVATE,
@@ -15,12 +21,13 @@ import {
   SIGSTOP,
 } from '../src/linux/constants.ts'
 import { MAP_LOWEST } from '../src/linux/arch/x86-64.ts'
+import { NR } from '../src/linux/nr.ts'
 import { must, OpenFile, sys } from '../src/linux/sys.ts'
 import { resume, trySeize, waitFor } from '../src/tracee/ptrace.ts'
 import { executable } from '../src/program/spawn.ts'
 import { PAGE } from './elf.ts'
 import { freeze, STACK_BYTES, type Frozen } from './freeze.ts'
-import { Code, word32 } from './machine-code.ts'
+import { Code, systemCall, word32 } from './machine-code.ts'
 
 /** More bring nothing: what runs often is compiled by then (thresholds in tools/runtime-options.ts), and the heap grows. */
 const ROUNDS = 8
@@ -91,18 +98,17 @@ const PLAIN = { PATH: '/usr/bin:/bin' }
 
 const THREADS = 40
 const SPARSE_BYTES = 4 << 20
-const [CLONE_FLAGS, NR] = [0x50f00, { mmap: 9, pause: 34, clone: 56 }]
+const CLONE_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM
 
 /** A program of threads that wait, and memory of which every second page is touched. */
 function threadsProgram(): Uint8Array {
-  const call = (nr: number): number[] => [0xb8, ...word32(nr), 0x0f, 0x05] // mov eax, nr; syscall
   const code = new Code(0)
     .put(0x31, 0xff) // xor edi, edi
     .put(0xbe, word32(SPARSE_BYTES)) // mov esi, SPARSE_BYTES
     .put(0xba, word32(PROT_READ | PROT_WRITE)) // mov edx, prot
     .put(0x41, 0xba, word32(MAP_PRIVATE | MAP_ANONYMOUS)) // mov r10d, flags
     .put(0x4d, 0x31, 0xc0, 0x4d, 0x31, 0xc9) // xor r8, r8; xor r9, r9
-    .put(call(NR.mmap))
+    .put(systemCall(NR.mmap))
     .put(0xbb, word32(SPARSE_BYTES / (2 * PAGE))) // mov ebx, pages
     .label('touch')
     .put(0xc6, 0x00, 0x01) // mov byte [rax], 1
@@ -113,13 +119,13 @@ function threadsProgram(): Uint8Array {
     .label('clone')
     .put(0xbf, word32(CLONE_FLAGS)) // mov edi, flags
     .put(0x31, 0xf6, 0x31, 0xd2, 0x4d, 0x31, 0xd2) // no stack of its own, no ids: it only waits
-    .put(call(NR.clone))
+    .put(systemCall(NR.clone))
     .put(0x85, 0xc0) // test eax, eax
     .jump([0x0f, 0x84], 'wait') // jz wait
     .put(0xff, 0xcb) // dec ebx
     .jump([0x0f, 0x85], 'clone') // jnz clone
     .label('wait')
-    .put(call(NR.pause))
+    .put(systemCall(NR.pause))
     .jump([0xe9], 'wait') // jmp wait
   return executable(MAP_LOWEST, code.finish(), false)
 }

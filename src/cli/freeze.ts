@@ -4,6 +4,7 @@
 import { beginRun, type Environment } from '../base/run.ts'
 import { BardoError } from '../base/errors.ts'
 import { bytesOf, textOf } from '../base/bytes.ts'
+import { readSome } from '../kinds/tty/device.ts'
 import { monotonic_ms } from '../linux/clock.ts'
 import { AT_FDCWD, PR_SET_CHILD_SUBREAPER, SIGSTOP, WALL, WNOHANG } from '../linux/constants.ts'
 import { Arena } from '../linux/ffi.ts'
@@ -42,13 +43,8 @@ export type Called = { readonly name: string; readonly words: readonly string[] 
 function readLine(): string | undefined {
   let line = ''
   for (;;) {
-    const byte = new Uint8Array(1)
-    const mark = scratch.mark()
-    const at = scratch.take(1)
-    const isEnd = sys('read', STDIN, at, 1) !== 1
-    byte.set(scratch.at(at, 1))
-    scratch.release(mark)
-    if (isEnd) return undefined
+    const byte = readSome(STDIN, 1)
+    if (typeof byte === 'number' || byte.length === 0) return undefined
     if (byte[0] === NEWLINE) return line
     line += String.fromCharCode(byte[0]!)
   }

@@ -12,6 +12,7 @@ import {
   SIGKILL,
   SIGSTOP,
 } from '../linux/constants.ts'
+import { EPOLL_CTL_ADD, event, parseWatched } from '../kinds/fd/epoll.ts'
 import { bytesAt } from '../linux/ffi.ts'
 import { parseFdinfo } from '../linux/proc/fdinfo.ts'
 import { putAction, SIG_DFL, sigaction } from '../linux/signal-action.ts'
@@ -23,8 +24,6 @@ const SIGNALS = Array.from({ length: 64 }, (_, index) => index + 1).filter(
 const STACK_T_BYTES = 24
 const ROBUST_LIST_HEAD_BYTES = 24
 const RLIMIT_BYTES = 16
-const EPOLL_CTL_ADD = 1
-const EPOLL_EVENT_BYTES = 12
 const [EFD_CLOEXEC, EFD_NONBLOCK] = [0o2000000, 0o4000]
 
 /** The event loop of the runtime: an epoll that watches an eventfd, by which other threads wake it. */
@@ -65,13 +64,10 @@ function findEventLoop(): EventLoop {
   if (epoll === undefined || eventfd === undefined)
     throw new BardoError('bug', 'the runtime has no event loop as we know it')
   const lines = parseFdinfo(readFile(AT_FDCWD, `/proc/self/fdinfo/${epoll}`)!).extra.get('tfd') ?? []
-  const found = /^(\d+) events: +([0-9a-f]+) data: +([0-9a-f]+) /.exec(lines[0] ?? '')
-  if (lines.length !== 1 || Number(found?.[1]) !== eventfd)
+  const [watched, ...others] = lines.map(parseWatched)
+  if (watched?.tfd !== eventfd || others.length > 0)
     throw new BardoError('bug', `the event loop of the runtime watches ${lines.join('; ') || 'nothing'}`)
-  const event = new DataView(new ArrayBuffer(EPOLL_EVENT_BYTES))
-  event.setUint32(0, parseInt(found![2]!, 16), true)
-  event.setBigUint64(4, BigInt(`0x${found![3]}`), true)
-  return { epoll, eventfd, event: new Uint8Array(event.buffer) }
+  return { epoll, eventfd, event: event(watched) }
 }
 
 /** Moves a descriptor of ours to `wanted`; what was there is closed. */

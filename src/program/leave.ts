@@ -1,7 +1,7 @@
 // The last acts in restored processes: timed calls taken up again, scratch memory unmapped, registers loaded; and then
 // all of them let go at once.
 import { BardoError } from '../base/errors.ts'
-import { eachRun } from '../base/run.ts'
+import { perRun } from '../base/run.ts'
 import { AT_FDCWD, ERESTART_RESTARTBLOCK, ESRCH, PAGE_SIZE, PTRACE_EVENT_STOP, SIGSTOP } from '../linux/constants.ts'
 import { REG, TABLE_LOOP_SYSCALL, type Registers } from '../linux/arch/x86-64.ts'
 import { syscall } from '../linux/ffi.ts'
@@ -99,12 +99,11 @@ function waitStopped(tid: number): number {
   return stop.event
 }
 
-const known: { vdsoCall?: number | undefined } = {}
-eachRun(() => (known.vdsoCall = undefined))
+const known = perRun((): { vdsoCall?: number } => ({}))
 
 /** Where a `syscall` instruction is in the vdso, as an offset: the same in every process of this kernel. */
 function syscallInVdso(pid: number, start: number): number {
-  return (known.vdsoCall ??= Buffer.from(readMemory(pid, start, PAGE_SIZE)).indexOf(Buffer.from(SYSCALL)))
+  return (known().vdsoCall ??= Buffer.from(readMemory(pid, start, PAGE_SIZE)).indexOf(Buffer.from(SYSCALL)))
 }
 
 /** The last memory of ours goes by a stepped instruction that lies in memory of the process's own. */

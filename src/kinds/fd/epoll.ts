@@ -10,7 +10,7 @@ import { readDirectory, refusal, sys } from '../../linux/sys.ts'
 import type { Slot } from '../../program/program.ts'
 import { fileKind, type Build, type FileView, type Limit, type TaskBuild } from '../kind.ts'
 
-const EPOLL_CTL_ADD = 1
+export const EPOLL_CTL_ADD = 1
 /** struct epoll_event, packed on x86-64: events, data. */
 const EVENT_BYTES = 12
 /** EPOLLEXCLUSIVE, EPOLLWAKEUP, EPOLLONESHOT, EPOLLET say how it watches; the other bits, for what. */
@@ -26,7 +26,7 @@ const watchedOutside: Limit = {
 }
 
 /** A line of fdinfo: `3 events: 19 data: 1234 pos:0 ino:15c3fb sdev:f`; numbers but the first and pos in hexadecimal. */
-function parseWatched(line: string): eventpoll_tfd_entry {
+export function parseWatched(line: string): eventpoll_tfd_entry {
   const found = /^(\d+) events: +([0-9a-f]+) data: +([0-9a-f]+) +pos:(-?\d+) ino:([0-9a-f]+) sdev:([0-9a-f]+)$/.exec(
     line,
   )
@@ -100,7 +100,8 @@ type Entry = {
   readonly data: bigint
 }
 
-function event({ events, data }: Entry): Uint8Array {
+/** struct epoll_event of what an entry watches for. */
+export function event({ events, data }: Pick<Entry, 'events' | 'data'>): Uint8Array {
   const bytes = new Uint8Array(EVENT_BYTES)
   const view = new DataView(bytes.buffer)
   view.setUint32(0, events, true)
